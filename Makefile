@@ -1,0 +1,47 @@
+# `make demo` and `make test` do all of their set-up: they need Python 3.11 or newer with venv, and nothing else.
+# The environment is made once, in .venv, and again when pyproject.toml or constraints.txt change.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help demo test lint nightly format clean
+
+help: ## show this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
+
+demo: $(VENV)/core.stamp ## count a model, term by term
+	$(BIN)/deepwide count llama-3-8b --explain
+
+test: lint ## the gate: lint, then all quick tests
+	$(BIN)/pytest -q
+
+lint: $(VENV)/dev.stamp ## format, style, types, and which room may import which
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+nightly: $(VENV)/dev.stamp ## the slow tests, and the generated ones with many more examples
+	$(BIN)/pytest -q -m "slow or fuzz" --hypothesis-profile=nightly
+
+format: $(VENV)/dev.stamp ## rewrite the code in the house format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean: ## remove the environment and the caches
+	rm -rf $(VENV) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+
+$(VENV)/core.stamp: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(INSTALL) --editable .
+	touch $@
+
+$(VENV)/dev.stamp: pyproject.toml constraints.txt
+	@echo "Installing the development tools and PyTorch; this takes some minutes the first time."
+	$(PYTHON) -m venv $(VENV)
+	$(INSTALL) --editable '.[dev]'
+	touch $(VENV)/core.stamp $@

@@ -1,0 +1,188 @@
+"""Attention: multi-head, multi-query, grouped, windowed, across stacks; and DeepSeek's latent attention.
+
+One description serves them all: multi-head has kv_heads = heads, multi-query has kv_heads = 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from deepwide.architecture.parts import Norm, norm
+from deepwide.architecture.rows import Op, Site
+from deepwide.units import Num
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attention:
+    """Softmax attention with separate projections for queries, keys, values and output.
+
+    `bias` names the projections that have one: "qkv", "qkvo", "qvo". `qk_norm` norms queries and keys, over
+    each head (`qk_norm_over` "head"), over the whole projection ("width"), or with a gain per head ("heads").
+    `keys` names the stack attended across; its hidden size is `keys_width`. `gate` adds an output gate of the
+    projection's width ("width") or one number per head ("head"). `shared_kv` means that another layer's keys
+    and values are used; `value_is_key` that values are the keys. `window` limits how far a token looks back.
+    """
+
+    heads: Num
+    kv_heads: Num
+    head_dim: Num
+    value_dim: Num | None = None
+    bias: str = ""
+    qk_norm: Norm | None = None
+    qk_norm_over: str = "head"
+    value_norm: Norm | None = None
+    window: Num | None = None
+    sinks: bool = False
+    gate: str = ""
+    keys: str = ""
+    keys_width: Num | None = None
+    shared_kv: bool = False
+    value_is_key: bool = False
+    inputs: Num | None = None
+    outputs: Num | None = None
+    name: str = "attention"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LatentAttention:
+    """Multi-head latent attention (DeepSeek-V2, arXiv:2405.04434): keys and values from one cached latent.
+
+    A token's keys and values come from `kv_rank` numbers and `rope_dim` shared rotary ones.
+    `query_rank` None means a plain query projection. `indexer_heads` adds the sparse-attention indexer of
+    DeepSeek-V3.2, whose keys are `indexer_dim` wide.
+    """
+
+    heads: Num
+    query_rank: Num | None
+    kv_rank: Num
+    nope_dim: Num
+    rope_dim: Num
+    value_dim: Num
+    bias: bool = False
+    latent_norm: Norm | None = Norm()
+    output_bias: bool = False
+    indexer_heads: Num | None = None
+    indexer_dim: Num = 0
+    indexer_top: Num | None = None
+    window: Num | None = None
+    name: str = "attention"
+
+
+def attention(at: Site, a: Attention) -> None:
+    """Projections, norms of queries and keys, scores, and the cache of keys and values.
+
+    query [hidden, heads * head_dim]        key [hidden, kv_heads * head_dim]
+    value [hidden, kv_heads * value_dim]    output [heads * value_dim, hidden]
+    """
+    at.part = "attention"
+    value_dim = a.head_dim if a.value_dim is None else a.value_dim
+    source = at.hidden if a.inputs is None else a.inputs
+    at.matrix("query", source, a.heads * a.head_dim, bias="q" in a.bias, split="column")
+    if not a.shared_kv:
+        _keys_and_values(at, a, source, value_dim)
+    if a.gate:
+        at.matrix("gate", source, a.heads * value_dim if a.gate == "width" else a.heads, split="column")
+    if a.qk_norm:
+        _query_key_norm(at, a, a.qk_norm)
+    if a.sinks:
+        at.vector("sinks", a.heads)
+    _scores(at, a, value_dim)
+    outputs = at.hidden if a.outputs is None else a.outputs
+    at.matrix("output", a.heads * value_dim, outputs, bias="o" in a.bias, split="row")
+
+
+def _keys_and_values(at: Site, a: Attention, source: Num, value_dim: Num) -> None:
+    width = source if a.keys_width is None else a.keys_width
+    at.matrix("key", width, a.kv_heads * a.head_dim, bias="k" in a.bias, split="column", stream=a.keys)
+    if not a.value_is_key:
+        at.matrix("value", width, a.kv_heads * value_dim, bias="v" in a.bias, split="column", stream=a.keys)
+    if a.value_norm and a.value_norm.vectors:
+        norm(at, a.value_norm, value_dim, "value_norm")
+    at.cache(a.name, a.kv_heads * (a.head_dim + value_dim), window=a.window)
+
+
+def _query_key_norm(at: Site, a: Attention, n: Norm) -> None:
+    widths = {"head": (1, 1), "width": (a.heads, a.kv_heads), "heads": (a.heads, a.kv_heads)}[a.qk_norm_over]
+    norm(at, n, widths[0] * a.head_dim, "query_norm")
+    if not a.shared_kv:
+        norm(at, n, widths[1] * a.head_dim, "key_norm")
+
+
+def _scores(at: Site, a: Attention, value_dim: Num) -> None:
+    at.ops.append(
+        Op(
+            kind="attention",
+            name=f"{at.prefix}.scores",
+            part="attention",
+            k=a.heads * a.head_dim,
+            n=a.heads * value_dim,
+            repeat=at.repeat,
+            stream=at.stream,
+            rows=at.rows,
+            keys=a.keys or at.stream,
+            key_rows=None if a.keys else at.rows,
+            window=a.window,
+            causal=at.causal and not a.keys,
+            heads=a.heads,
+        )
+    )
+
+
+def latent_attention(at: Site, a: LatentAttention) -> None:
+    """Down- and up-projections of queries and of the shared latent, scores, and the cached latent.
+
+    query_down [hidden, query_rank]   query [query_rank, heads * (nope_dim + rope_dim)]
+    kv_down [hidden, kv_rank + rope_dim]   key_value [kv_rank, heads * (nope_dim + value_dim)]
+    output [heads * value_dim, hidden]
+    """
+    at.part = "attention"
+    query_dim = a.nope_dim + a.rope_dim
+    if a.query_rank is None:
+        at.matrix("query", at.hidden, a.heads * query_dim, split="column")
+    else:
+        at.matrix("query_down", at.hidden, a.query_rank, bias=a.bias)
+        if a.latent_norm:
+            norm(at, a.latent_norm, a.query_rank, "query_norm")
+        at.matrix("query", a.query_rank, a.heads * query_dim, split="column")
+    at.matrix("kv_down", at.hidden, a.kv_rank + a.rope_dim, bias=a.bias)
+    if a.latent_norm:
+        norm(at, a.latent_norm, a.kv_rank, "kv_norm")
+    at.matrix("key_value", a.kv_rank, a.heads * (a.nope_dim + a.value_dim), split="column")
+    at.cache(a.name, a.kv_rank + a.rope_dim, window=a.window)
+    if a.indexer_heads is not None:
+        _indexer(at, a, a.indexer_heads)
+    _latent_scores(at, a, query_dim)
+    at.matrix("output", a.heads * a.value_dim, at.hidden, bias=a.output_bias, split="row")
+
+
+def _latent_scores(at: Site, a: LatentAttention, query_dim: Num) -> None:
+    at.ops.append(
+        Op(
+            kind="attention",
+            name=f"{at.prefix}.scores",
+            part="attention",
+            k=a.heads * query_dim,
+            n=a.heads * a.value_dim,
+            repeat=at.repeat,
+            stream=at.stream,
+            keys=at.stream,
+            window=a.indexer_top if a.window is None else a.window,
+            causal=at.causal,
+            heads=a.heads,
+            latent_k=a.heads * (a.kv_rank + a.rope_dim),
+            latent_n=a.heads * a.kv_rank,
+        )
+    )
+
+
+def _indexer(at: Site, a: LatentAttention, heads: Num) -> None:
+    """The lightning indexer of DeepSeek-V3.2: small heads that choose which tokens are attended.
+
+    indexer_query [query_rank, heads * dim]   indexer_key [hidden, dim]   indexer_weight [hidden, heads]
+    """
+    source = at.hidden if a.query_rank is None else a.query_rank
+    at.matrix("indexer_query", source, heads * a.indexer_dim)
+    at.matrix("indexer_key", at.hidden, a.indexer_dim)
+    norm(at, Norm(kind="layer", bias=True), a.indexer_dim, "indexer_norm")
+    at.matrix("indexer_weight", at.hidden, heads)
+    at.cache(f"{a.name}.indexer", a.indexer_dim)

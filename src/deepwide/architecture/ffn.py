@@ -1,0 +1,74 @@
+"""Feed-forward networks: plain, gated, and mixtures of experts with shared and routed ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from deepwide.architecture.rows import Site
+from deepwide.units import Num
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedForward:
+    """down(act(up(x))), or down(act(gate(x)) * up(x)) when gated. `ffn` is the inner width."""
+
+    ffn: Num
+    gated: bool = True
+    bias: bool = False
+    activation: str = "silu"
+    inputs: Num | None = None
+    outputs: Num | None = None
+    name: str = "ffn"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Experts:
+    """A mixture of experts: a router sends each token to `active_experts` of `experts` networks of width `ffn`.
+
+    `shared` is a network that every token passes, with a scalar gate when `shared_gate`.
+    `router_outputs` differs from `experts` where some choices are no experts; `width` is the experts'
+    own input width where they work in a smaller space.
+    """
+
+    experts: Num
+    active_experts: Num
+    ffn: Num
+    gated: bool = True
+    bias: bool = False
+    activation: str = "silu"
+    router_bias: bool = False
+    router_outputs: Num | None = None
+    shared: FeedForward | None = None
+    shared_copies: Num = 1
+    shared_gate: bool = False
+    width: Num | None = None
+    name: str = "ffn"
+
+
+def feed_forward(at: Site, f: FeedForward) -> None:
+    """gate and up [hidden, ffn], down [ffn, hidden]."""
+    at.part = "ffn"
+    inputs = at.hidden if f.inputs is None else f.inputs
+    _network(at, f, inputs, inputs if f.outputs is None else f.outputs, "")
+
+
+def experts(at: Site, e: Experts) -> None:
+    """router [hidden, experts]; gate and up [hidden, ffn], down [ffn, hidden] in each expert."""
+    at.part = "ffn"
+    outputs = e.experts if e.router_outputs is None else e.router_outputs
+    at.matrix("router", at.hidden, outputs, bias=e.router_bias, part="router")
+    width = at.hidden if e.width is None else e.width
+    _network(at, e, width, width, "expert_", copies=e.experts, active=e.active_experts)
+    if e.shared:
+        _network(at, e.shared, at.hidden, at.hidden, "shared_", copies=e.shared_copies, active=e.shared_copies)
+        if e.shared_gate:
+            at.matrix("shared_gate_scalar", at.hidden, 1, part="router")
+
+
+def _network(
+    at: Site, f: FeedForward | Experts, inputs: Num, outputs: Num, prefix: str, copies: Num = 1, active: Num = 1
+) -> None:
+    for role in ("gate", "up") if f.gated else ("up",):
+        at.matrix(prefix + role, inputs, f.ffn, bias=f.bias, split="column", copies=copies, active=active)
+    at.op("activation", prefix + f.activation, 2 if f.gated else 1, f.ffn, active=active)
+    at.matrix(prefix + "down", f.ffn, outputs, bias=f.bias, split="row", copies=copies, active=active)

@@ -1,0 +1,139 @@
+"""How many floating-point operations a pass takes, by a convention that is named.
+
+A multiply-add counts 2. Two conventions are offered, because published figures follow one or the other:
+
+counter    what a counter of matrix products sees in an unfused run (PyTorch's FlopCounterMode): the full square of
+           scores whatever the mask, every cached latent expanded again at each step
+hardware   what a good kernel does: causal and windowed scores only, latent attention absorbed at decode
+Norms, activations and softmax are left out of both: they are not matrix work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from deepwide.architecture.ledger import Ledger
+from deepwide.architecture.rows import Op
+from deepwide.units import Num
+
+Convention = Literal["counter", "hardware"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pass:
+    """What goes through the model at once: `batch` sequences of `tokens` new tokens after `past` cached ones.
+
+    `streams` gives the number of tokens of other stacks where it differs, e.g. {"encoder": 512}.
+    """
+
+    tokens: Num
+    batch: Num = 1
+    past: Num = 0
+    streams: Mapping[str, Num] = field(default_factory=dict)
+
+    def rows(self, op: Op) -> Num:
+        """Rows that an operation works on, over the batch."""
+        if op.rows is not None:
+            return op.rows
+        return self.streams.get(op.stream, self.tokens) * self.batch
+
+
+def forward_flops(ledger: Ledger, work: Pass, convention: Convention = "hardware") -> Num:
+    """Matrix work of one forward pass, output head on every token."""
+    return sum(op_flops(op, work, convention) for op in ledger.ops)
+
+
+def backward_flops(ledger: Ledger, work: Pass, convention: Convention = "hardware") -> Num:
+    """Matrix work of the backward pass: each product is followed by two, for its input and its weight.
+
+    The counter takes the backward of a grouped convolution for that of a full one.
+    """
+    return sum(_backward(op, work, convention) for op in ledger.ops)
+
+
+def token_flops(ledger: Ledger) -> Num:
+    """Matrix work of one more token (in every stack that reads text), attention over earlier tokens left out."""
+    per_token = [op for op in ledger.ops if op.rows is None and op.kind in ("matmul", "scan", "conv")]
+    return sum(2 * op.k * op.n * op.active * op.repeat for op in per_token)
+
+
+def context_flops(ledger: Ledger) -> Num:
+    """Attention work that each earlier token in view adds to a new one; windows are not yet full."""
+    scores = [op for op in ledger.ops if op.kind == "attention" and op.rows is None and op.key_rows is None]
+    return sum(2 * (op.k + op.n) * op.repeat for op in scores)
+
+
+def op_flops(op: Op, work: Pass, convention: Convention) -> Num:
+    """Matrix work of one operation, over its layers and the batch."""
+    if op.kind == "attention":
+        return _attention(op, work, convention) * op.repeat
+    if op.kind in ("matmul", "scan"):
+        return 2 * work.rows(op) * op.k * op.n * op.active * op.repeat
+    if op.kind == "conv":
+        return 2 * _convolved(op, work, convention) * op.k * op.n * op.repeat
+    return 0
+
+
+def _convolved(op: Op, work: Pass, convention: Convention) -> Num:
+    """Outputs of a causal convolution; padded on the left and the right, a counter sees the padding too."""
+    rows = work.rows(op)
+    return rows + (op.k - 1) * work.batch if convention == "counter" else rows
+
+
+def _backward(op: Op, work: Pass, convention: Convention) -> Num:
+    forward = op_flops(op, work, convention)
+    if op.kind == "conv" and convention == "counter":
+        return forward + forward * op.n
+    return 2 * forward
+
+
+def _attention(op: Op, work: Pass, convention: Convention) -> Num:
+    """Scores and values: 2 (heads * query width + heads * value width) for each pair of a row and a key."""
+    new = work.streams.get(op.stream, work.tokens) if op.rows is None else op.rows
+    keys = _keys(op, work, new)
+    k, n = op.k, op.n
+    if convention == "counter":
+        return 2 * (k + n) * new * keys * work.batch
+    if op.latent_k is not None and op.latent_n is not None and isinstance(new, int) and new == 1:
+        k, n = op.latent_k, op.latent_n
+    return _halved(op, 2 * (k + n) * work.batch, new, keys)
+
+
+def _keys(op: Op, work: Pass, new: Num) -> Num:
+    if op.key_rows is not None:
+        return op.key_rows
+    if op.keys == op.stream:
+        return new + work.past
+    return work.streams.get(op.keys, work.tokens)
+
+
+def _halved(op: Op, flops_per_pair: Num, new: Num, keys: Num) -> Num:
+    """Work over the pairs that a mask lets through: the i-th new token sees past + i keys, at most a window of them.
+
+    causal   new * past + new (new + 1) / 2          window w   the same, less the keys further than w
+    """
+    if not op.causal:
+        seen = keys if op.window is None else _least(keys, op.window)
+        return flops_per_pair * new * seen
+    past = keys - new
+    pairs = new * past + new * (new + 1) // 2
+    if op.window is not None:
+        pairs = pairs - (_beyond(keys, op.window) - _beyond(past, op.window))
+    return flops_per_pair * pairs
+
+
+def _beyond(keys: Num, window: Num) -> Num:
+    """Pairs further apart than the window among the first `keys` tokens: 0 + 1 + ... + (keys - window)."""
+    over = keys - _least(keys, window)
+    return over * (over + 1) // 2
+
+
+def _least(a: Num, b: Num) -> Num:
+    """The smaller of two, for numbers and arrays alike."""
+    if hasattr(a, "dtype") or hasattr(b, "dtype"):
+        import numpy as np
+
+        return np.minimum(a, b)
+    return min(a, b)

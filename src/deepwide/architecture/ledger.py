@@ -1,0 +1,105 @@
+"""Lowering: an Architecture becomes rows, once. Everything else deepwide says is a fold over these rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from deepwide.architecture import attention, ffn, parts, recurrent
+from deepwide.architecture.model import Architecture, Body, Branch, Run, Small, Stack
+from deepwide.architecture.rows import Cache, Op, Site, Weight
+from deepwide.units import Num
+
+LOWER: dict[type, Callable[[Site, Any], None]] = {
+    parts.NormLayer: parts.norm_layer,
+    parts.TokenEmbedding: parts.token_embedding,
+    parts.Positions: parts.positions,
+    parts.Table: parts.table,
+    parts.Linear: parts.linear,
+    parts.Vector: parts.vector,
+    parts.Convolution: parts.convolution,
+    parts.Head: parts.head,
+    attention.Attention: attention.attention,
+    attention.LatentAttention: attention.latent_attention,
+    ffn.FeedForward: ffn.feed_forward,
+    ffn.Experts: ffn.experts,
+    recurrent.Mamba: recurrent.mamba,
+    recurrent.Mamba2: recurrent.mamba2,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ledger:
+    """The rows of one model (or of one template, when its sizes are arrays)."""
+
+    weights: tuple[Weight, ...]
+    ops: tuple[Op, ...]
+    caches: tuple[Cache, ...]
+
+    def parameters(self) -> Num:
+        """Parameters; a tied tensor counts once."""
+        return sum(w.parameters for w in self.weights)
+
+    def active_parameters(self) -> Num:
+        """Parameters that one token uses, the whole embedding table included."""
+        return sum(w.active_parameters for w in self.weights)
+
+    def parameters_by(self, key: Callable[[Weight], str]) -> dict[str, Num]:
+        """Parameters summed over the rows that share a key, e.g. `lambda w: w.part`."""
+        sums: dict[str, Num] = {}
+        for w in self.weights:
+            sums[key(w)] = sums.get(key(w), 0) + w.parameters
+        return sums
+
+
+def lower(architecture: Architecture) -> Ledger:
+    """The ledger of an architecture: embedding, stacks from bottom to top, head."""
+    main = architecture.main
+    site = Site(weights=[], ops=[], caches=[], prefix="", hidden=main.hidden)
+    _place_all(site, "embedding", architecture.embedding, stream=architecture.stacks[0].name)
+    for stack in architecture.stacks:
+        _stack(site, stack, generates=stack is main and stack.causal)
+    _place_all(site, "head", architecture.head, hidden=main.hidden, stream=main.name)
+    return Ledger(weights=tuple(site.weights), ops=tuple(site.ops), caches=tuple(site.caches))
+
+
+def _stack(site: Site, stack: Stack, generates: bool) -> None:
+    at = replace(
+        site, hidden=stack.hidden, stream=stack.name, causal=stack.causal, generates=generates, rows=stack.tokens
+    )
+    _place_all(at, stack.name, stack.before)
+    for run in stack.runs:
+        _run(at, stack.name, run)
+    _place_all(at, stack.name, stack.after)
+
+
+def _run(site: Site, stack: str, run: Run) -> None:
+    prefix = f"{stack}.{run.name}" if run.name else stack
+    at = replace(site, prefix=prefix, repeat=run.layers, stored=1 if run.shared else run.layers)
+    for branch in run.layer.branches:
+        _branch(at, prefix, branch)
+    for small in run.layer.extra:
+        _place(at, prefix, small)
+
+
+def _branch(at: Site, prefix: str, branch: Branch) -> None:
+    at.prefix = f"{prefix}.{getattr(branch.body, 'name', type(branch.body).__name__.lower())}"
+    if branch.before:
+        parts.norm(at, branch.before, at.hidden, "norm")
+    _place(at, at.prefix, branch.body)
+    for small in branch.extra:
+        _place(at, at.prefix, small)
+    if branch.after:
+        parts.norm(at, branch.after, at.hidden, "norm_after")
+
+
+def _place_all(site: Site, prefix: str, bodies: Iterable[Small], **changes: Any) -> None:
+    at = replace(site, prefix=prefix, **changes)
+    for body in bodies:
+        _place(at, prefix, body)
+
+
+def _place(at: Site, prefix: str, body: Body) -> None:
+    at.prefix = prefix
+    LOWER[type(body)](at, body)

@@ -1,0 +1,188 @@
+"""The small parts that every model shares: norms, embeddings, positions, projections, output heads.
+
+Each part is a frozen description; the function of the same name, further down, writes its rows.
+Two generic parts, `Linear` and `Vector`, describe what a family adds beyond the usual.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from deepwide.architecture import rows
+from deepwide.architecture.rows import Part, Site
+from deepwide.units import Num
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Norm:
+    """A normalisation: `rms` or `layer`; with or without a learned gain and bias."""
+
+    kind: str = "rms"
+    scale: bool = True
+    bias: bool = False
+
+    @property
+    def vectors(self) -> int:
+        """Learned vectors: gain, bias, both or none."""
+        return int(self.scale) + int(self.bias)
+
+
+RMS = Norm()
+LAYER = Norm(kind="layer", bias=True)
+LAYER_NO_BIAS = Norm(kind="layer")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NormLayer:
+    """A norm that stands by itself: after the embedding, or before the head."""
+
+    norm: Norm
+    name: str = "norm"
+    width: Num | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenEmbedding:
+    """The table of token vectors: weight [vocab, width]; width is the hidden size unless it is factorised."""
+
+    vocab: Num
+    width: Num | None = None
+    name: str = "tokens"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Positions:
+    """What tells the order of tokens.
+
+    learned     a table [rows, width] that is trained
+    sinusoidal  a table [rows, width] that is computed; `stored` where it counts as a parameter all the same
+    rotary, alibi, none: no table
+    """
+
+    kind: str
+    rows: Num = 0
+    width: Num | None = None
+    stored: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """A table of vectors read by some index: token types, relative-position buckets, hashes of n-grams."""
+
+    name: str
+    rows: Num
+    width: Num | None = None
+    part: Part = "embedding"
+    read: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Linear:
+    """A matrix [inputs, outputs] on every token, with or without a bias. Widths are the hidden size when left out."""
+
+    name: str
+    inputs: Num | None = None
+    outputs: Num | None = None
+    bias: bool = False
+    part: Part = "other"
+    split: rows.Split = "replicated"
+    copies: Num = 1
+    active: Num = 1
+    rows: Num | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vector:
+    """A tensor that scales, shifts or starts something: never multiplied as a matrix."""
+
+    name: str
+    shape: tuple[Num, ...]
+    part: Part = "other"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Convolution:
+    """A convolution over time: weight [channels, inputs / groups, kernel]; depthwise when `grouped` inputs is 1."""
+
+    name: str
+    channels: Num
+    kernel: Num
+    inputs_per_group: Num = 1
+    bias: bool = False
+    part: Part = "recurrent"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """The output head [width, vocab], tied to the token embedding or not."""
+
+    vocab: Num
+    width: Num | None = None
+    tied: bool = False
+    bias: bool = False
+    name: str = "output"
+    tied_to: str = "embedding.tokens"
+
+
+def norm(at: Site, n: Norm, width: Num, role: str = "norm") -> None:
+    """A gain [width] and a bias [width], where the norm learns them."""
+    if n.scale:
+        at.vector(f"{role}.gain" if n.bias else role, width, part="norm")
+    if n.bias:
+        at.vector(f"{role}.bias", width, part="norm")
+    at.op("norm", role, n.vectors, width)
+
+
+def norm_layer(at: Site, n: NormLayer) -> None:
+    """A norm of the hidden size, or of `width`."""
+    norm(at, n.norm, at.hidden if n.width is None else n.width, n.name)
+
+
+def token_embedding(at: Site, e: TokenEmbedding) -> None:
+    """Token vectors [vocab, width]."""
+    at.part = "embedding"
+    at.table(e.name, e.vocab, at.hidden if e.width is None else e.width, split="vocabulary")
+
+
+def positions(at: Site, p: Positions) -> None:
+    """Learned or stored sinusoidal tables [rows, width]; nothing for rotary and ALiBi."""
+    if p.kind == "learned" or (p.kind == "sinusoidal" and p.stored):
+        at.part = "position"
+        at.table("positions", p.rows, at.hidden if p.width is None else p.width)
+
+
+def table(at: Site, t: Table) -> None:
+    """Vectors [rows, width]."""
+    at.part = t.part
+    at.table(t.name, t.rows, at.hidden if t.width is None else t.width, read=t.read)
+
+
+def linear(at: Site, p: Linear) -> None:
+    """Matrix [inputs, outputs] and bias [outputs]."""
+    at.part = p.part
+    inputs = at.hidden if p.inputs is None else p.inputs
+    outputs = at.hidden if p.outputs is None else p.outputs
+    at.matrix(
+        p.name, inputs, outputs, bias=p.bias, split=p.split, copies=p.copies, active=p.active, rows=p.rows
+    )
+
+
+def vector(at: Site, v: Vector) -> None:
+    """A tensor of the given shape."""
+    at.vector(v.name, *v.shape, part=v.part)
+
+
+def convolution(at: Site, c: Convolution) -> None:
+    """Kernel [channels, inputs_per_group, kernel] and bias [channels]."""
+    at.part = c.part
+    at.vector(c.name, c.channels, c.inputs_per_group, c.kernel)
+    at.op("conv", c.name, c.inputs_per_group * c.kernel, c.channels, weight=f"{at.prefix}.{c.name}")
+    if c.bias:
+        at.vector(f"{c.name}.bias", c.channels)
+
+
+def head(at: Site, h: Head) -> None:
+    """Matrix [width, vocab]; a tied one is read, not owned. Its bias [vocab] is always its own."""
+    at.part = "head"
+    width = at.hidden if h.width is None else h.width
+    at.matrix(h.name, width, h.vocab, bias=h.bias, split="vocabulary", tied=h.tied_to if h.tied else "")

@@ -1,0 +1,1 @@
+"""The command line: it parses what is typed, asks one question of `answers`, and prints the result."""

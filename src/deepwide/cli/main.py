@@ -1,0 +1,92 @@
+"""The `deepwide` command: its list of subcommands, and what happens to errors.
+
+Each subcommand is imported when it is asked for, so that `--help` and `count` start at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+import click
+
+from deepwide.errors import BadInput
+
+# Name -> what the first screen says of it. The order is the order of the questions a user asks.
+COMMANDS = {
+    "count": "Parameters of a model: how many, where, and by which formula.",
+    "memory": "Does it fit? Bytes of weights, KV cache, activations, training state.",
+    "compare": "Shapes side by side: parameters, loss, latency, memory.",
+    "design": "The best shape at a parameter budget, from deep to wide.",
+    "models": "The catalogue of published models.",
+    "accelerators": "The catalogue of accelerators.",
+    "completion": "Shell completion: what to add to your shell's start-up file.",
+}
+EXAMPLES = """\b
+Start here:
+  deepwide count llama-3-8b --explain
+  deepwide memory llama-2-13b --on rtx-3060-12gb --weights int4
+  deepwide compare llama-3-8b llama-3-8b,layers=64,hidden=2880 --on h100
+  deepwide design --parameters 10B --on h100
+
+\b
+MODEL is a catalogue name (llama-3-8b), a path (config.json, a folder, .safetensors, .gguf),
+a known model with changes (llama-3-8b,layers=48), or shorthand (like=llama,layers=32,hidden=4096).
+"""
+
+
+class Commands(click.Group):
+    """A group whose subcommands are imported when they are called, and listed without being imported."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names, in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name, imported now."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f"deepwide.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of commands, from the table alone."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command, or an error that names the nearest one."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            from deepwide.errors import did_you_mean
+
+            near = did_you_mean(args[0], COMMANDS)
+            raise BadInput(f"no command called {args[0]!r}{near}; `deepwide --help` lists them")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=Commands, epilog=EXAMPLES, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="deepwide")
+def cli() -> None:
+    """Deep or wide? Transformer shapes taken apart, priced and compared, with numbers that can be checked."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs the command line. Exit 0 done, 1 the answer is no, 2 bad input, 130 interrupted."""
+    try:
+        code = cli.main(arguments, prog_name="deepwide", standalone_mode=False)
+    except BadInput as error:
+        click.echo(f"Error: {' '.join(str(error).split())}", err=True)
+        code = 2
+    except click.exceptions.Abort:
+        click.echo("Interrupted.", err=True)
+        code = 130
+    except click.ClickException as error:
+        message = " ".join(error.format_message().split())
+        click.echo(f"Error: {message}", err=True)
+        code = 2
+    except BrokenPipeError:
+        sys.stderr.close()
+        code = 0
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,42 @@
+"""What every command prints the same way: one JSON object, or lines with bars and aligned numbers.
+
+This is the fast path: it needs neither rich nor numpy. Larger tables are drawn by rich, in `tables.py`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import click
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def json_option() -> Decorator:
+    """The `--json` flag."""
+    return click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout and nothing else.")
+
+
+def print_json(answer: dict[str, Any]) -> None:
+    """One JSON object, whole numbers exact."""
+    click.echo(json.dumps(answer, ensure_ascii=False, allow_nan=False))
+
+
+def bar(share: float, width: int = 32) -> str:
+    """A bar of eighths of a character, `width` characters for a share of 1."""
+    eighths = round(max(0.0, min(1.0, share)) * width * 8)
+    full, rest = divmod(eighths, 8)
+    return "█" * full + (" ▏▎▍▌▋▊▉"[rest] if rest else "")
+
+
+def title(name: str, rest: str) -> None:
+    """The headline of an answer: the model in bold, then what it is."""
+    click.echo(f"{click.style(name, bold=True)}  {rest}\n")
+
+
+def notes(lines: Iterable[str]) -> None:
+    """What had to be assumed, one line each."""
+    for line in lines:
+        click.secho(f"note: {line}", fg="yellow")

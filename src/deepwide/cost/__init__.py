@@ -1,0 +1,1 @@
+"""What a model costs: memory, and the time of its operations."""

@@ -1,0 +1,1 @@
+"""Which shape to choose: the space of shapes, the search, the comparison."""

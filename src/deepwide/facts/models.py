@@ -1,0 +1,100 @@
+"""The catalogue of published models: each with its configuration, its source, and what its makers state.
+
+The rows live in `models.toml`, sorted by id. One row is parsed when one is asked for, so that a look-up
+costs no more than the row. An undisclosed model has a row without a configuration: it stays unknown.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from deepwide.errors import BadInput, did_you_mean
+
+FILE = Path(__file__).parent / "models.toml"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFact:
+    """One published model. `config` is its config.json (or the paper's table in the same words), None if undisclosed.
+
+    `published` is what the source states: `parameters` exactly, or `nominal` as the makers round it, `active`.
+    """
+
+    name: str
+    maker: str
+    year: int
+    source: str
+    checked: str
+    config: Mapping[str, Any] | None = None
+    aliases: tuple[str, ...] = ()
+    published: Mapping[str, Any] = field(default_factory=dict)
+    task: str = ""
+    note: str = ""
+
+
+@cache
+def _text() -> str:
+    return FILE.read_text("utf-8")
+
+
+@cache
+def _names() -> dict[str, str]:
+    """Every id and alias, in lower case, with the id it means."""
+    names: dict[str, str] = {}
+    current = ""
+    for line in _text().splitlines():
+        if line.startswith("[") and "." not in (head := line.strip("[]").strip('"')) or line.startswith('["'):
+            current = head
+            names[current] = current
+        elif line.startswith("aliases"):
+            for alias in tomllib.loads(line)["aliases"]:
+                names[alias.lower()] = current
+    return names
+
+
+def model_names() -> tuple[str, ...]:
+    """The ids, sorted."""
+    return tuple(sorted(set(_names().values())))
+
+
+@cache
+def model_fact(name: str) -> ModelFact:
+    """The row of a model, by its id, an alias or its Hub id; upper and lower case are the same."""
+    found = _names().get(name.strip().lower())
+    if found is None:
+        raise BadInput(f"no model called {name!r}{did_you_mean(name, _names())}; `deepwide models` lists them")
+    return _row(found)
+
+
+def model_facts() -> tuple[ModelFact, ...]:
+    """All rows, sorted by id."""
+    return tuple(_fact(name, row) for name, row in sorted(tomllib.loads(_text()).items()))
+
+
+def _row(name: str) -> ModelFact:
+    """Parses one row: from its header to the next row's."""
+    key = f'["{name}"]' if "." in name else f"[{name}]"
+    text = _text()
+    start = 0 if text.startswith(key) else text.index(f"\n{key}") + 1
+    end = text.find("\n\n", start)
+    return _fact(name, tomllib.loads(text[start : end if end > 0 else None])[name])
+
+
+def _fact(name: str, row: Mapping[str, Any]) -> ModelFact:
+    known = {
+        "maker": row["maker"],
+        "year": row["year"],
+        "source": row["source"],
+        "checked": str(row["checked"]),
+        "config": row.get("config"),
+        "aliases": tuple(row.get("aliases", ())),
+        "published": row.get("published", {}),
+        "task": row.get("task", ""),
+        "note": row.get("note", ""),
+    }
+    return ModelFact(name=name, **known)

@@ -1,0 +1,1 @@
+"""How a model is written down: config.json, safetensors, GGUF, shorthand."""

@@ -1,0 +1,178 @@
+"""The fields of a config, asked for by the project's own names.
+
+A question such as `c.number("heads")` is answered by the first that knows:
+what the user changed, what the family always does, what the config says in any of its spellings,
+what the family's configuration class falls back to, and last the reader's own default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from deepwide.errors import BadInput
+
+# The project's name -> how published configs spell it, the commonest first.
+SPELLINGS: dict[str, tuple[str, ...]] = {
+    "layers": ("num_hidden_layers", "n_layer", "n_layers", "num_layers"),
+    "hidden": ("hidden_size", "n_embd", "d_model", "dim", "model_dim"),
+    "heads": ("num_attention_heads", "n_head", "n_heads", "num_heads"),
+    "kv_heads": ("num_key_value_heads", "num_kv_heads", "n_head_kv", "num_query_groups", "multi_query_group_num"),
+    "head_dim": ("head_dim", "attention_head_dim", "kv_channels", "d_kv", "head_size"),
+    "ffn": ("intermediate_size", "n_inner", "ffn_dim", "d_ff", "inner_dim", "ffn_hidden_size"),
+    "vocab": ("vocab_size", "n_vocab", "padded_vocab_size"),
+    "context": ("max_position_embeddings", "n_positions", "max_seq_len", "n_ctx", "max_sequence_length", "seq_length"),
+    "tied": ("tie_word_embeddings",),
+    "window": ("sliding_window",),
+    "activation": ("hidden_act", "activation_function", "hidden_activation", "mlp_hidden_act"),
+    "experts": ("num_local_experts", "n_routed_experts", "num_experts", "moe_num_experts"),
+    "active_experts": ("num_experts_per_tok", "moe_top_k", "moe_topk", "top_k_experts", "moe_k"),
+    "expert_ffn": ("moe_intermediate_size",),
+    "shared_experts": ("n_shared_experts", "num_shared_experts", "moe_num_shared_experts"),
+    "first_dense": ("first_k_dense_replace",),
+    "types": ("type_vocab_size",),
+}
+LARGEST = 10**12
+MOST_LAYERS = 100_000
+_ABSENT: Any = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A choice that a family reads from its config: the first of `names` that is there, else `otherwise`."""
+
+    names: tuple[str, ...]
+    otherwise: Any = None
+
+
+def read(*names: str, otherwise: Any = None) -> Field:
+    """The choice is what the config says under one of these names."""
+    return Field(names, otherwise)
+
+
+@dataclass(slots=True, kw_only=True)
+class Fields:
+    """A config, with the family's rule and defaults behind it.
+
+    `changes` are the user's own values under the project's names; `where` names the file for error messages;
+    `notes` collects in words what had to be assumed.
+    """
+
+    config: Mapping[str, Any]
+    rule: Mapping[str, Any] = field(default_factory=dict)
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    where: str = "config"
+    notes: list[str] = field(default_factory=list)
+
+    def __call__(self, name: str, otherwise: Any = None) -> Any:
+        """The value of a choice, unchecked; None where it is absent or null."""
+        if name in self.changes:
+            return self.changes[name]
+        if name in self.rule:
+            return self._ruled(self.rule[name], otherwise)
+        value = self.raw(*SPELLINGS.get(name, ()), name)
+        return otherwise if value is _ABSENT or value is None else value
+
+    def _ruled(self, choice: Any, otherwise: Any) -> Any:
+        if isinstance(choice, Field):
+            value = self.raw(*choice.names)
+            if value is _ABSENT or value is None:
+                return otherwise if choice.otherwise is None else choice.otherwise
+            return value
+        if isinstance(choice, Callable):  # type: ignore[arg-type]  # typing wants a class; this is the ABC
+            return choice(self)
+        return choice
+
+    def raw(self, *names: str) -> Any:
+        """The value under the first of these names, in the config before the defaults, or a marker of absence."""
+        for source in (self.config, self.defaults):
+            for name in names:
+                if name in source:
+                    return source[name]
+        return _ABSENT
+
+    def has(self, name: str) -> bool:
+        """Whether the user or the config itself (not its defaults) says so."""
+        return name in self.changes or any(s in self.config for s in (*SPELLINGS.get(name, ()), name))
+
+    def number(self, name: str, otherwise: Any = None) -> Any:
+        """A whole number of at least 0, or what `otherwise` gives; an array passes as it is."""
+        value = self(name, otherwise)
+        if value is None:
+            raise BadInput(f"{self.where}: {self.spelled(name)} is missing; give it, or --like a family that has it")
+        return self.checked(name, value)
+
+    def checked(self, name: str, value: Any) -> Any:
+        """The value, if it is a whole number in range (or an array of them)."""
+        if type(value) is not int:
+            if isinstance(value, float) and value.is_integer():
+                return self.checked(name, int(value))
+            if not hasattr(value, "dtype"):
+                raise BadInput(f"{self.where}: {self.spelled(name)}={_short(value)} must be a whole number")
+        elif not 0 <= value <= (MOST_LAYERS if name == "layers" else LARGEST):
+            most = MOST_LAYERS if name == "layers" else LARGEST
+            raise BadInput(f"{self.where}: {self.spelled(name)}={value} must lie between 0 and {most}")
+        return value
+
+    def maybe(self, name: str) -> Any:
+        """A whole number, or None where the config leaves it out or says null."""
+        value = self(name)
+        return None if value is None else self.checked(name, value)
+
+    def flag(self, name: str, otherwise: bool = False) -> bool:
+        """A yes or no; absent and null count as `otherwise`."""
+        value = self(name, otherwise)
+        return otherwise if value is None else bool(value)
+
+    def text(self, name: str, otherwise: str = "") -> str:
+        """A word."""
+        value = self(name, otherwise)
+        return value if isinstance(value, str) else otherwise
+
+    def listed(self, name: str) -> list[Any]:
+        """A list, empty where absent; anything else is refused."""
+        value = self(name, [])
+        if not isinstance(value, list | tuple):
+            raise BadInput(f"{self.where}: {self.spelled(name)}={_short(value)} must be a list")
+        if len(value) > MOST_LAYERS:
+            raise BadInput(f"{self.where}: {self.spelled(name)} has {len(value)} entries, more than {MOST_LAYERS}")
+        return list(value)
+
+    def spelled(self, name: str) -> str:
+        """How this config spells a name: for messages the user can find in the file."""
+        choice = self.rule.get(name)
+        names = choice.names if isinstance(choice, Field) else (*SPELLINGS.get(name, ()), name)
+        return next((n for n in names if n in self.config), names[0])
+
+    def divided(self, name: str, by: str) -> Any:
+        """`name` / `by`, which must come out whole."""
+        total, parts = self.number(name), self.number(by)
+        if hasattr(total, "dtype") or hasattr(parts, "dtype"):
+            return total // parts
+        if parts == 0 or total % parts:
+            raise BadInput(
+                f"{self.where}: {self.spelled(by)}={parts} does not divide {self.spelled(name)}={total}, "
+                "and head_dim is not given"
+            )
+        return total // parts
+
+    def inside(self, name: str, rule: Mapping[str, Any] | None = None) -> Fields:
+        """The fields of a nested config, such as `text_config`; its absence means its defaults."""
+        given, known = self.config.get(name), self.defaults.get(name)
+        if given is not None and not isinstance(given, Mapping):
+            raise BadInput(f"{self.where}: {name}={_short(given)} must be a table of fields")
+        return Fields(
+            config=given or {},
+            rule=self.rule if rule is None else rule,
+            defaults=known if isinstance(known, Mapping) else {},
+            changes=self.changes,
+            where=f"{self.where}: {name}",
+            notes=self.notes,
+        )
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."

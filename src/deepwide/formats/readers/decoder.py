@@ -1,0 +1,58 @@
+"""The generic decoder: most language models, dense or mixture of experts, any norm, position and mix of layer kinds."""
+
+from __future__ import annotations
+
+from deepwide.architecture.model import Architecture, Small, Stack
+from deepwide.architecture.parts import Head, NormLayer, Positions, TokenEmbedding
+from deepwide.formats.fields import Fields
+from deepwide.formats.readers.layers import layer_runs, norm
+
+
+def decoder(c: Fields) -> Architecture:
+    """A stack of decoder layers between an embedding and an output head."""
+    stack = decoder_stack(c)
+    return Architecture(
+        name=c.text("name", c.text("model_type")),
+        family=c.text("model_type"),
+        vocab=c.number("vocab"),
+        stacks=(stack,),
+        embedding=embedding(c),
+        head=head(c),
+        context=c.maybe("context"),
+        notes=tuple(c.notes),
+    )
+
+
+def decoder_stack(c: Fields, name: str = "decoder", causal: bool = True) -> Stack:
+    """The layers, with the final norm."""
+    runs, order = layer_runs(c)
+    after = (NormLayer(norm=norm(c), name="final_norm"),) if c.flag("final_norm", True) else ()
+    return Stack(
+        name=name, hidden=c.number("hidden"), runs=runs, order=order, after=(*after, *c("after", ())), causal=causal
+    )
+
+
+def embedding(c: Fields) -> tuple[Small, ...]:
+    """Token vectors, stored positions, and a norm or projection where the family has one."""
+    parts: list[Small] = [TokenEmbedding(vocab=c.number("vocab"), width=c.maybe("embedding_width"))]
+    kind = c.text("positions", "rotary")
+    if kind in ("learned", "sinusoidal"):
+        rows = c.number("position_rows", c("context")) + c.number("position_offset", 0)
+        parts.append(Positions(kind=kind, rows=rows, stored=c.flag("stored_positions", True)))
+    else:
+        parts.append(Positions(kind=kind))
+    if c.flag("embedding_norm"):
+        parts.append(NormLayer(norm=norm(c), name="norm"))
+    parts.extend(c("embedding_extra", ()))
+    return tuple(parts)
+
+
+def head(c: Fields) -> tuple[Small, ...]:
+    """The output head, tied to the embedding or not."""
+    output = Head(
+        vocab=c.number("head_vocab", c("vocab")),
+        width=c.maybe("embedding_width"),
+        tied=c.flag("tied"),
+        bias=c.flag("head_bias"),
+    )
+    return (*c("head_extra", ()), output)

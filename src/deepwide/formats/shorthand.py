@@ -1,0 +1,124 @@
+"""Shorthand: a model in one line, `like=llama,layers=32,hidden=4096`, or a known one with changes, `llama-3-8b,layers=48`.
+
+What is left out follows a stated rule, and the answer says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from deepwide.errors import BadInput, did_you_mean
+from deepwide.units import parse_count
+
+SIZES = (
+    "layers",
+    "hidden",
+    "heads",
+    "kv_heads",
+    "head_dim",
+    "ffn",
+    "vocab",
+    "context",
+    "window",
+    "experts",
+    "active_experts",
+    "expert_ffn",
+    "shared_experts",
+)
+FLAGS = {"tied": ("tied", True), "untied": ("tied", False), "gated": ("gated", True), "plain": ("gated", False)}
+HEAD_DIM = 128  # the commonest head width among published decoders of 1B parameters and more
+FFN_MULTIPLE = 256  # Llama's own rounding of 8/3 hidden (arXiv:2302.13971, reference code)
+
+
+def parse(text: str) -> tuple[str, dict[str, Any]]:
+    """The first word (a model, or nothing) and the changes of a MODEL given in one line.
+
+    >>> parse("llama-3-8b,layers=48")
+    ('llama-3-8b', {'layers': 48})
+    >>> parse("like=llama,layers=2,hidden=256,tied")
+    ('', {'like': 'llama', 'layers': 2, 'hidden': 256, 'tied': True})
+    """
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    base = words.pop(0) if words and "=" not in words[0] and words[0] not in FLAGS else ""
+    changes: dict[str, Any] = {}
+    for word in words:
+        name, value = _change(word)
+        changes[name] = value
+    return base, changes
+
+
+def _change(word: str) -> tuple[str, Any]:
+    name, sign, value = (part.strip() for part in word.partition("="))
+    if not sign and name in FLAGS:
+        return FLAGS[name]
+    if name == "like":
+        return name, value
+    if name not in SIZES or not sign:
+        known = (*SIZES, "like", *FLAGS)
+        raise BadInput(f"{word!r} is not a change{did_you_mean(name, known)}; known: {', '.join(known)}")
+    size = parse_count(value, name)
+    if size < 0 or (size == 0 and name in ("layers", "hidden", "heads", "kv_heads", "head_dim", "vocab")):
+        raise BadInput(f"{name}={value} must be at least 1")
+    return name, size
+
+
+def completed(changes: Mapping[str, Any], gated: bool) -> tuple[dict[str, Any], list[str]]:
+    """A shape from nothing but shorthand: heads of 128 and an FFN of 8/3 (gated) or 4 hidden where left out."""
+    shape, notes = dict(changes), []
+    for name in ("layers", "hidden"):
+        if name not in shape:
+            raise BadInput(f"{name} is missing; write for instance like=llama,layers=32,hidden=4096")
+    if "heads" not in shape:
+        head_dim = shape.get("head_dim") or min(HEAD_DIM, shape["hidden"])
+        if shape["hidden"] % head_dim:
+            raise BadInput(f"hidden={shape['hidden']} is not a multiple of head_dim={head_dim}; give heads and head_dim")
+        shape["heads"] = shape["hidden"] // head_dim
+        notes.append(f"heads={shape['heads']} assumed: hidden / {head_dim}")
+    if "kv_heads" not in shape:
+        shape["kv_heads"] = shape["heads"]
+    if "ffn" not in shape:
+        shape["ffn"] = ffn_for(shape["hidden"]) if shape.get("gated", gated) else 4 * shape["hidden"]
+        rule = f"8/3 hidden, rounded up to {FFN_MULTIPLE}" if shape.get("gated", gated) else "4 hidden"
+        notes.append(f"ffn={shape['ffn']} assumed: {rule}")
+    return shape, notes
+
+
+def ffn_for(hidden: int) -> int:
+    """The usual width of a gated network: 8/3 hidden, up to the next multiple of 256.
+
+    >>> ffn_for(4096)
+    11008
+    """
+    return -(-8 * hidden // (3 * FFN_MULTIPLE)) * FFN_MULTIPLE
+
+
+def carried(changes: Mapping[str, Any], base: Mapping[str, int]) -> tuple[dict[str, Any], list[str]]:
+    """A known model with changes: when its width changes, heads and FFN follow in the model's own proportions.
+
+    `base` holds the model's own hidden, heads, kv_heads, head_dim and ffn.
+    """
+    shape, notes = dict(changes), []
+    hidden = shape.get("hidden", base["hidden"])
+    if hidden != base["hidden"] and "heads" not in shape:
+        head_dim = shape.get("head_dim", base["head_dim"])
+        if hidden % head_dim == 0:
+            shape["heads"], shape["head_dim"] = hidden // head_dim, head_dim
+            notes.append(f"heads={shape['heads']} follow the width: {head_dim} each, as in the model")
+    if "heads" in shape and "head_dim" not in shape and hidden % shape["heads"] == 0:
+        shape["head_dim"] = hidden // shape["heads"]
+    heads = shape.get("heads", base["heads"])
+    if heads != base["heads"] and "kv_heads" not in shape:
+        shape["kv_heads"] = _groups(heads, base["heads"] // max(1, base["kv_heads"]), base["kv_heads"])
+        notes.append(f"kv_heads={shape['kv_heads']} follow the heads")
+    if hidden != base["hidden"] and "ffn" not in shape and base.get("ffn"):
+        shape["ffn"] = max(1, round(base["ffn"] * hidden / base["hidden"] / 64)) * 64
+        notes.append(f"ffn={shape['ffn']} follows the width: {base['ffn'] / base['hidden']:.3g} hidden, as in the model")
+    return shape, notes
+
+
+def _groups(heads: int, per_group: int, base_groups: int) -> int:
+    """KV heads for a new number of heads: the model's own number if it divides, else the same group size, else all."""
+    if base_groups > 1 and heads % base_groups == 0:
+        return base_groups
+    return heads // per_group if heads % per_group == 0 else heads
