@@ -7,8 +7,6 @@ line per class; the check reads the same configuration with deepwide and compare
     python benchmarks/transformers_truth.py --save truth.jsonl           record, going on where an earlier run stopped
     python benchmarks/transformers_truth.py --check truth.jsonl          compare what is recorded
     python benchmarks/transformers_truth.py                              both, nothing kept
-
-Every class is built in a fork of one process that has imported torch: a hang or a crash leaves the others alone.
 """
 
 from __future__ import annotations
@@ -65,10 +63,11 @@ def indexer(default: Any) -> dict[str, Any]:
 # What to pass to the configuration class, seen its defaults, where these cannot be built: the smallest change found.
 # Gemma4AssistantForCausalLM has none: its configuration insists that every layer reuses keys and values, and its layers
 # refuse exactly that. Gemma3nForConditionalGeneration needs no change, but the package timm.
-ATTENTION_KINDS = ("full_attention", "sliding_attention")
 TWEAKS: dict[str, Callable[[Any], dict[str, Any]]] = {
     "CohereCompassForCausalLM": lambda c: {
-        "rope_parameters": {kind: {"rope_type": "default", "rope_theta": 1e4} for kind in ATTENTION_KINDS}
+        "rope_parameters": {
+            kind: {"rope_type": "default", "rope_theta": 1e4} for kind in set(c.layer_types) | {"sliding_attention"}
+        }
     },
     "DbrxForCausalLM": lambda c: {"attn_config": {"rope_theta": 5e5, "kv_n_heads": 8, "clip_qkv": 8}},
     "Dots1ForCausalLM": lambda c: {"n_routed_experts": 128, "n_shared_experts": 2, "num_experts_per_tok": 6},
@@ -136,12 +135,11 @@ def built(entry: Entry) -> Row:
     with torch.device("meta"):
         model = model_class(config)
     unique = list(model.named_parameters())
-    names = sum(1 for _ in model.named_parameters(remove_duplicate=False))
     return {
         "tweak": tweak,
         "config": recorded,
         "params_total": sum(p.numel() for _, p in unique),
-        "n_tied": names - len(unique),
+        "n_tied": len(list(model.named_parameters(remove_duplicate=False))) - len(unique),
         "buffers": sum(b.numel() for b in model.buffers()),
         "tensors": tensors(unique),
     }
@@ -165,7 +163,7 @@ def rows_in(path: Path) -> list[Row]:
 
 
 def start(entry: Entry) -> tuple[BaseProcess, Connection]:
-    """Begin building one class in a fork of this process."""
+    """Begin building one class in a fork of this process: a hang or a crash leaves the others alone."""
     fork = multiprocessing.get_context("fork")
     source, sink = fork.Pipe(duplex=False)
     process = fork.Process(target=build_into, args=(entry, sink), daemon=True)
@@ -262,8 +260,9 @@ def exact_share(rows: list[Row]) -> float:
             verdicts.append(said)
         if said != "exact":
             print(f"{entry_of(row)}: {said}")
-    exact = verdicts.count("exact")
-    print(f"exact: {exact} of {len(verdicts)} built ({len(rows) - len(verdicts)} could not be built)")
+    print(
+        f"exact: {(exact := verdicts.count('exact'))} of {len(verdicts)} built, {len(rows) - len(verdicts)} not built"
+    )
     return exact / max(len(verdicts), 1)
 
 

@@ -308,7 +308,7 @@ def test_a_profile_may_state_bytes_as_a_power_of_ten(tmp_path: Path) -> None:
         ("confidence = 'certain'", "confidence='certain' must be one of checked, derived"),
         ("confidence = []", "confidence=a list must be one of checked, derived"),
         ("pcie = '5'", "pcie='5' must be generation and lanes"),
-        ("link = 450e9", "link=450000000000.0 must be a table, such as { kind"),
+        ("link = 450e9", "link=450000000000.0 must be a table that is not empty, such as { kind"),
         ("link = { kind = 'NVLink4' }", "link=a table must have both"),
         ("link = { kind = 'NVLink4', bytes_per_s = -1 }", "link.bytes_per_s=-1 must be a positive number"),
         ("link = { kind = 'NVLink4', gbps = 1 }", "no field called 'gbps'"),
@@ -326,8 +326,8 @@ def test_a_wrong_field_is_named_with_what_was_expected(tmp_path: Path, line: str
     [
         ("{ bf61 = 1e12 }", "peak_flops_per_s: no field called 'bf61'; did you mean bf16"),
         ("{ bf16 = -1e12 }", "peak_flops_per_s.bf16=-1000000000000.0 must be a positive number"),
-        ("{}", "peak_flops_per_s=a table must be a table, such as"),
-        ("1e12", "peak_flops_per_s=1000000000000.0 must be a table, such as"),
+        ("{}", "peak_flops_per_s=a table must be a table that is not empty, such as"),
+        ("1e12", "peak_flops_per_s=1000000000000.0 must be a table that is not empty, such as"),
     ],
 )
 def test_a_wrong_rate_is_named_with_what_was_expected(tmp_path: Path, peaks: str, expected: str) -> None:

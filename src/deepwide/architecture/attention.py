@@ -16,11 +16,13 @@ from deepwide.units import Num
 class Attention:
     """Softmax attention with separate projections for queries, keys, values and output.
 
-    `bias` names the projections that have one: "qkv", "qkvo", "qvo". `qk_norm` norms queries and keys, over
-    each head (`qk_norm_over` "head"), over the whole projection ("width"), or with a gain per head ("heads").
-    `keys` names the stack attended across; its hidden size is `keys_width`. `gate` adds an output gate of the
-    projection's width ("width") or one number per head ("head"). `shared_kv` means that another layer's keys
-    and values are used; `value_is_key` that values are the keys. `window` limits how far a token looks back.
+    `bias` names the projections that have one: "qkv", "qkvo", "qvo"; "g" is the gate's. `qk_norm` norms queries
+    and keys, over each head (`qk_norm_over` "head"), over the whole projection ("width"), or with a gain per head
+    ("heads"). `keys` names the stack attended across; its hidden size is `keys_width`. `gate` adds an output gate of
+    the projection's width ("width") or one number per head ("head"). `shared_kv` means that another layer's keys and
+    values are used; `value_is_key` that values are the keys; `value_width` what values are projected from.
+    `window` limits how far a token looks back. `key_rows` is set where the number of keys attended across is fixed.
+    `joined` is what the output matrix reads where it is not the heads together.
     """
 
     heads: Num
@@ -36,10 +38,13 @@ class Attention:
     gate: str = ""
     keys: str = ""
     keys_width: Num | None = None
+    key_rows: Num | None = None
     shared_kv: bool = False
     value_is_key: bool = False
     inputs: Num | None = None
     outputs: Num | None = None
+    joined: Num | None = None
+    value_width: Num | None = None
     name: str = "attention"
 
 
@@ -49,7 +54,10 @@ class LatentAttention:
 
     A token's keys and values come from `kv_rank` numbers and `rope_dim` shared rotary ones.
     `query_rank` None means a plain query projection. `indexer_heads` adds the sparse-attention indexer of
-    DeepSeek-V3.2, whose keys are `indexer_dim` wide.
+    DeepSeek-V3.2, whose keys are `indexer_dim` wide; `indexer_top` tokens are then attended, also in layers that
+    reuse the choice of an earlier one and so have no indexer of their own. `rope_norm` norms the rotary key.
+    `gate` scales the output: "width" a number per channel of it, "head" one per head, both from the hidden state;
+    "query" a number per channel that the query projection gives along, reading its latent both normed and not.
     """
 
     heads: Num
@@ -65,6 +73,9 @@ class LatentAttention:
     indexer_dim: Num = 0
     indexer_top: Num | None = None
     window: Num | None = None
+    rope_norm: bool = False
+    sinks: bool = False
+    gate: str = ""
     name: str = "attention"
 
 
@@ -81,24 +92,32 @@ def attention(at: Site, a: Attention) -> None:
     if not a.shared_kv:
         _keys_and_values(at, a, source, value_dim)
     if a.gate:
-        at.matrix("gate", source, a.heads * value_dim if a.gate == "width" else a.heads, split="column")
+        width = a.heads * value_dim if a.gate == "width" else a.heads
+        at.matrix("gate", source, width, bias="g" in a.bias, split="column")
     if a.qk_norm:
         _query_key_norm(at, a, a.qk_norm)
     if a.sinks:
         at.vector("sinks", a.heads)
     _scores(at, a, value_dim)
     outputs = at.hidden if a.outputs is None else a.outputs
-    at.matrix("output", a.heads * value_dim, outputs, bias="o" in a.bias, split="row")
+    joined = a.heads * value_dim if a.joined is None else a.joined
+    at.matrix("output", joined, outputs, bias="o" in a.bias, split="row")
 
 
 def _keys_and_values(at: Site, a: Attention, source: Num, value_dim: Num) -> None:
     width = source if a.keys_width is None else a.keys_width
-    at.matrix("key", width, a.kv_heads * a.head_dim, bias="k" in a.bias, split="column", stream=a.keys)
+    stream, rows = a.keys, a.key_rows
+    at.matrix("key", width, a.kv_heads * a.head_dim, bias="k" in a.bias, split="column", stream=stream, rows=rows)
     if not a.value_is_key:
-        at.matrix("value", width, a.kv_heads * value_dim, bias="v" in a.bias, split="column", stream=a.keys)
+        values = width if a.value_width is None else a.value_width
+        at.matrix("value", values, a.kv_heads * value_dim, bias="v" in a.bias, split="column", stream=stream, rows=rows)
     if a.value_norm and a.value_norm.vectors:
         norm(at, a.value_norm, value_dim, "value_norm")
-    at.cache(a.name, a.kv_heads * (a.head_dim + value_dim), window=a.window)
+    held = a.kv_heads * (a.head_dim + value_dim)
+    if a.key_rows is None:
+        at.cache(a.name, held, heads=a.kv_heads, window=a.window, stream=a.keys)
+    else:
+        at.cache(a.name, held * a.key_rows, heads=a.kv_heads, fixed=True, stream=a.keys)
 
 
 def _query_key_norm(at: Site, a: Attention, n: Norm) -> None:
@@ -120,7 +139,7 @@ def _scores(at: Site, a: Attention, value_dim: Num) -> None:
             stream=at.stream,
             rows=at.rows,
             keys=a.keys or at.stream,
-            key_rows=None if a.keys else at.rows,
+            key_rows=a.key_rows if a.keys else at.rows,
             window=a.window,
             causal=at.causal and not a.keys,
             heads=a.heads,
@@ -137,22 +156,36 @@ def latent_attention(at: Site, a: LatentAttention) -> None:
     """
     at.part = "attention"
     query_dim = a.nope_dim + a.rope_dim
-    if a.query_rank is None:
-        at.matrix("query", at.hidden, a.heads * query_dim, split="column")
-    else:
-        at.matrix("query_down", at.hidden, a.query_rank, bias=a.bias)
-        if a.latent_norm:
-            norm(at, a.latent_norm, a.query_rank, "query_norm")
-        at.matrix("query", a.query_rank, a.heads * query_dim, split="column")
+    _latent_query(at, a, query_dim)
     at.matrix("kv_down", at.hidden, a.kv_rank + a.rope_dim, bias=a.bias)
     if a.latent_norm:
         norm(at, a.latent_norm, a.kv_rank, "kv_norm")
+    if a.rope_norm:
+        norm(at, Norm(), a.rope_dim, "rope_norm")
     at.matrix("key_value", a.kv_rank, a.heads * (a.nope_dim + a.value_dim), split="column")
     at.cache(a.name, a.kv_rank + a.rope_dim, window=a.window)
     if a.indexer_heads is not None:
         _indexer(at, a, a.indexer_heads)
+    if a.sinks:
+        at.vector("sinks", a.heads)
     _latent_scores(at, a, query_dim)
+    if a.gate in ("width", "head"):
+        at.matrix("gate", at.hidden, a.heads * a.value_dim if a.gate == "width" else a.heads, split="column")
     at.matrix("output", a.heads * a.value_dim, at.hidden, bias=a.output_bias, split="row")
+
+
+def _latent_query(at: Site, a: LatentAttention, query_dim: Num) -> None:
+    """The query, straight from the hidden state or through a latent of its own."""
+    if a.query_rank is None:
+        at.matrix("query", at.hidden, a.heads * query_dim, split="column")
+        return
+    at.matrix("query_down", at.hidden, a.query_rank, bias=a.bias)
+    if a.latent_norm:
+        norm(at, a.latent_norm, a.query_rank, "query_norm")
+    if a.gate == "query":
+        at.matrix("query", 2 * a.query_rank, a.heads * (query_dim + a.value_dim), split="column")
+    else:
+        at.matrix("query", a.query_rank, a.heads * query_dim, split="column")
 
 
 def _latent_scores(at: Site, a: LatentAttention, query_dim: Num) -> None:
@@ -186,3 +219,4 @@ def _indexer(at: Site, a: LatentAttention, heads: Num) -> None:
     norm(at, Norm(kind="layer", bias=True), a.indexer_dim, "indexer_norm")
     at.matrix("indexer_weight", at.hidden, heads)
     at.cache(f"{a.name}.indexer", a.indexer_dim)
+    at.scores("indexer_scores", heads * a.indexer_dim, 0, heads=heads)

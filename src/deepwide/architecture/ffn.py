@@ -27,7 +27,10 @@ class Experts:
 
     `shared` is a network that every token passes, with a scalar gate when `shared_gate`.
     `router_outputs` differs from `experts` where some choices are no experts; `width` is the experts'
-    own input width where they work in a smaller space.
+    own input width where they work in a smaller space. `router_inputs` is what the router reads where it has
+    layers of its own before it. `balance` is a number per choice that evens out their load, set by rule and yet
+    stored as a parameter. `output_bias` is one bias for all experts. `idle_experts` have gate and up projections
+    that no token meets (LongCat-Flash keeps them for its choices that are no experts).
     """
 
     experts: Num
@@ -38,6 +41,10 @@ class Experts:
     activation: str = "silu"
     router_bias: bool = False
     router_outputs: Num | None = None
+    router_inputs: Num | None = None
+    balance: bool = False
+    output_bias: bool = False
+    idle_experts: Num = 0
     shared: FeedForward | None = None
     shared_copies: Num = 1
     shared_gate: bool = False
@@ -56,19 +63,31 @@ def experts(at: Site, e: Experts) -> None:
     """router [hidden, experts]; gate and up [hidden, ffn], down [ffn, hidden] in each expert."""
     at.part = "ffn"
     outputs = e.experts if e.router_outputs is None else e.router_outputs
-    at.matrix("router", at.hidden, outputs, bias=e.router_bias, part="router")
+    router_inputs = at.hidden if e.router_inputs is None else e.router_inputs
+    at.matrix("router", router_inputs, outputs, bias=e.router_bias, part="router")
+    if e.balance:
+        at.vector("router.balance", outputs, part="router")
     width = at.hidden if e.width is None else e.width
-    _network(at, e, width, width, "expert_", copies=e.experts, active=e.active_experts)
+    _network(at, e, width, width, "expert_", copies=e.experts, active=e.active_experts, idle=e.idle_experts)
+    if e.output_bias:
+        at.bias("expert_down", width, part="ffn")
     if e.shared:
         _network(at, e.shared, at.hidden, at.hidden, "shared_", copies=e.shared_copies, active=e.shared_copies)
-        if e.shared_gate:
-            at.matrix("shared_gate_scalar", at.hidden, 1, part="router")
+    if e.shared_gate:
+        at.matrix("shared_gate_scalar", at.hidden, 1, part="router")
 
 
 def _network(
-    at: Site, f: FeedForward | Experts, inputs: Num, outputs: Num, prefix: str, copies: Num = 1, active: Num = 1
+    at: Site,
+    f: FeedForward | Experts,
+    inputs: Num,
+    outputs: Num,
+    prefix: str,
+    copies: Num = 1,
+    active: Num = 1,
+    idle: Num = 0,
 ) -> None:
     for role in ("gate", "up") if f.gated else ("up",):
-        at.matrix(prefix + role, inputs, f.ffn, bias=f.bias, split="column", copies=copies, active=active)
+        at.matrix(prefix + role, inputs, f.ffn, bias=f.bias, split="column", copies=copies + idle, active=active)
     at.op("activation", prefix + f.activation, 2 if f.gated else 1, f.ffn, active=active)
     at.matrix(prefix + "down", f.ffn, outputs, bias=f.bias, split="row", copies=copies, active=active)

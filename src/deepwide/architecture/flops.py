@@ -48,7 +48,7 @@ def forward_flops(ledger: Ledger, work: Pass, convention: Convention = "hardware
 def backward_flops(ledger: Ledger, work: Pass, convention: Convention = "hardware") -> Num:
     """Matrix work of the backward pass: each product is followed by two, for its input and its weight.
 
-    The counter takes the backward of a grouped convolution for that of a full one.
+    For the weight of a grouped convolution, the counter takes every channel with every other, not those of its group.
     """
     return sum(_backward(op, work, convention) for op in ledger.ops)
 
@@ -69,24 +69,40 @@ def op_flops(op: Op, work: Pass, convention: Convention) -> Num:
     """Matrix work of one operation, over its layers and the batch."""
     if op.kind == "attention":
         return _attention(op, work, convention) * op.repeat
-    if op.kind in ("matmul", "scan"):
+    if op.kind == "matmul":
         return 2 * work.rows(op) * op.k * op.n * op.active * op.repeat
+    if op.kind == "scan":
+        return 2 * _scanned(op, work, convention) * op.repeat
     if op.kind == "conv":
         return 2 * _convolved(op, work, convention) * op.k * op.n * op.repeat
     return 0
 
 
 def _convolved(op: Op, work: Pass, convention: Convention) -> Num:
-    """Outputs of a causal convolution; padded on the left and the right, a counter sees the padding too."""
-    rows = work.rows(op)
-    return rows + (op.k - 1) * work.batch if convention == "counter" else rows
+    """Outputs of a convolution; the counter sees those of the padding too, which a cached past replaces."""
+    fresh = not (isinstance(work.past, int) and work.past > 0)
+    return work.rows(op) + (op.padding * work.batch if convention == "counter" and fresh else 0)
+
+
+def _scanned(op: Op, work: Pass, convention: Convention) -> Num:
+    """Multiply-adds of a recurrence: token by token, or in chunks where many tokens come at once.
+
+    rows (k n + chunk pairs) + batch (chunks + 1)^2 carried; an unfused run fills the last chunk up with padding
+    """
+    rows, new = work.rows(op), work.streams.get(op.stream, work.tokens)
+    chunks = op.chunks
+    if chunks is None or op.rows is not None or (isinstance(new, int) and new == 1):
+        return rows * op.k * op.n
+    if convention == "hardware":
+        return rows * (op.k * op.n + _least(chunks.tokens, new) * chunks.pairs)
+    number = (new + chunks.tokens - 1) // chunks.tokens
+    filled = number * chunks.tokens * (op.k * op.n + chunks.tokens * chunks.pairs)
+    return work.batch * (filled + (number + 1) * (number + 1) * chunks.carried)
 
 
 def _backward(op: Op, work: Pass, convention: Convention) -> Num:
     forward = op_flops(op, work, convention)
-    if op.kind == "conv" and convention == "counter":
-        return forward + forward * op.n
-    return 2 * forward
+    return forward * (1 + op.groups) if op.kind == "conv" and convention == "counter" else 2 * forward
 
 
 def _attention(op: Op, work: Pass, convention: Convention) -> Num:

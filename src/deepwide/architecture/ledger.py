@@ -6,10 +6,25 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from deepwide.architecture import attention, ffn, parts, recurrent
-from deepwide.architecture.model import Architecture, Body, Branch, Run, Small, Stack
+from deepwide.architecture import attention, ffn, linear, parts, recurrent, sparse
+from deepwide.architecture.model import Architecture, Assembly, Beside, Body, Branch, Run, Small, Stack
 from deepwide.architecture.rows import Cache, Op, Site, Weight
 from deepwide.units import Num
+
+
+def assembly(at: Site, a: Assembly) -> None:
+    """The rows of its parts under one name; an assembly among them has a name of its own."""
+    prefix = at.prefix
+    for body in a.parts:
+        _place(at, f"{prefix}.{body.name}" if isinstance(body, Assembly) else prefix, body)
+
+
+def beside(at: Site, b: Beside) -> None:
+    """The rows of its mixers, each under its own name."""
+    prefix = at.prefix
+    for mixer in b.mixers:
+        _place(at, f"{prefix}.{mixer.name}", mixer)
+
 
 LOWER: dict[type, Callable[[Site, Any], None]] = {
     parts.NormLayer: parts.norm_layer,
@@ -19,13 +34,26 @@ LOWER: dict[type, Callable[[Site, Any], None]] = {
     parts.Linear: parts.linear,
     parts.Vector: parts.vector,
     parts.Convolution: parts.convolution,
+    parts.Operation: parts.operation,
     parts.Head: parts.head,
     attention.Attention: attention.attention,
     attention.LatentAttention: attention.latent_attention,
     ffn.FeedForward: ffn.feed_forward,
+    Assembly: assembly,
     ffn.Experts: ffn.experts,
     recurrent.Mamba: recurrent.mamba,
     recurrent.Mamba2: recurrent.mamba2,
+    recurrent.GatedRecurrence: recurrent.gated_recurrence,
+    recurrent.TimeMix: recurrent.time_mix,
+    recurrent.ShortConvolution: recurrent.short_convolution,
+    linear.DeltaNet: linear.delta_net,
+    linear.LightningAttention: linear.lightning_attention,
+    linear.MatrixLSTM: linear.matrix_lstm,
+    Beside: beside,
+    sparse.ExpertAttention: sparse.expert_attention,
+    sparse.CompressedAttention: sparse.compressed_attention,
+    sparse.ConvolvedAttention: sparse.convolved_attention,
+    sparse.Indexer: sparse.indexer,
 }
 
 
@@ -76,7 +104,7 @@ def _stack(site: Site, stack: Stack, generates: bool) -> None:
 
 def _run(site: Site, stack: str, run: Run) -> None:
     prefix = f"{stack}.{run.name}" if run.name else stack
-    at = replace(site, prefix=prefix, repeat=run.layers, stored=1 if run.shared else run.layers)
+    at = replace(site, prefix=prefix, repeat=run.layers, stored=run.owned if run.shared else run.layers)
     for branch in run.layer.branches:
         _branch(at, prefix, branch)
     for small in run.layer.extra:
@@ -84,6 +112,8 @@ def _run(site: Site, stack: str, run: Run) -> None:
 
 
 def _branch(at: Site, prefix: str, branch: Branch) -> None:
+    if branch.owned is not None:
+        at = replace(at, stored=branch.owned)
     at.prefix = f"{prefix}.{getattr(branch.body, 'name', type(branch.body).__name__.lower())}"
     if branch.before:
         parts.norm(at, branch.before, at.hidden, "norm")

@@ -11,34 +11,64 @@ from typing import TypeAlias
 
 from deepwide.architecture.attention import Attention, LatentAttention
 from deepwide.architecture.ffn import Experts, FeedForward
+from deepwide.architecture.linear import DeltaNet, LightningAttention, MatrixLSTM
 from deepwide.architecture.parts import (
     Convolution,
     Head,
     Linear,
     Norm,
     NormLayer,
+    Operation,
     Positions,
     Table,
     TokenEmbedding,
     Vector,
 )
-from deepwide.architecture.recurrent import Mamba, Mamba2
+from deepwide.architecture.recurrent import GatedRecurrence, Mamba, Mamba2, ShortConvolution, TimeMix
+from deepwide.architecture.sparse import CompressedAttention, ConvolvedAttention, ExpertAttention, Indexer
 from deepwide.units import Num
 
-Small: TypeAlias = NormLayer | TokenEmbedding | Positions | Table | Linear | Vector | Convolution | Head
-Mixer: TypeAlias = Attention | LatentAttention | Mamba | Mamba2
-Body: TypeAlias = Mixer | FeedForward | Experts | Small
+Small: TypeAlias = (
+    NormLayer | TokenEmbedding | Positions | Table | Linear | Vector | Convolution | Head | Indexer | Operation
+)
+Recurrent: TypeAlias = (
+    Mamba | Mamba2 | GatedRecurrence | TimeMix | ShortConvolution | DeltaNet | LightningAttention | MatrixLSTM
+)
+Mixer: TypeAlias = Attention | LatentAttention | ExpertAttention | CompressedAttention | ConvolvedAttention | Recurrent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assembly:
+    """A body put together from several parts: an attention with tables of its own, or one spelled out in matrices."""
+
+    parts: tuple[Mixer | FeedForward | Small | Assembly, ...]
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beside:
+    """Mixers that read the same input and whose outputs are summed (Falcon-H1)."""
+
+    mixers: tuple[Mixer, ...]
+    name: str = "mixer"
+
+
+Body: TypeAlias = Mixer | FeedForward | Experts | Small | Assembly | Beside
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Branch:
-    """One residual branch: x + after(body(before(x))), or after(x + body(x)) when `after_sum` (post-norm)."""
+    """One residual branch: x + after(body(before(x))), or after(x + body(x)) when `after_sum` (post-norm).
+
+    `owned` is set where its layers share weights that exist so many times only (Zamba's transformer block).
+    """
 
     body: Body
     before: Norm | None = None
     after: Norm | None = None
     after_sum: bool = False
     extra: tuple[Small, ...] = ()
+    owned: Num | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,12 +82,13 @@ class Layer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """`layers` equal layers. When `shared` (ALBERT) they are the same weights run again and again."""
+    """`layers` equal layers. When `shared` (ALBERT) the weights of one layer, or of `owned`, run again and again."""
 
     layer: Layer
     layers: Num
     name: str = ""
     shared: bool = False
+    owned: Num = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

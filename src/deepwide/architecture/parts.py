@@ -78,7 +78,10 @@ class Table:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Linear:
-    """A matrix [inputs, outputs] on every token, with or without a bias. Widths are the hidden size when left out."""
+    """A matrix [inputs, outputs] on every token, with or without a bias. Widths are the hidden size when left out.
+
+    `tied` names the row whose tensor it shares.
+    """
 
     name: str
     inputs: Num | None = None
@@ -89,6 +92,7 @@ class Linear:
     copies: Num = 1
     active: Num = 1
     rows: Num | None = None
+    tied: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +106,11 @@ class Vector:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Convolution:
-    """A convolution over time: weight [channels, inputs / groups, kernel]; depthwise when `grouped` inputs is 1."""
+    """A convolution over time: weight [channels, inputs / groups, kernel].
+
+    Depthwise, with as many groups as channels, when inputs_per_group is 1; else of one group unless `groups` says
+    more. A `causal` one is padded by kernel - 1 on both sides and cut.
+    """
 
     name: str
     channels: Num
@@ -110,6 +118,24 @@ class Convolution:
     inputs_per_group: Num = 1
     bias: bool = False
     part: Part = "recurrent"
+    groups: Num | None = None
+    causal: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """Work beside the matrices: scores against a table of relative positions, a kernel shared by the channels of a head.
+
+    `k`, `n` as in the ledger's operations; scores are taken with the stream's own tokens, or with `key_rows` of a table.
+    """
+
+    name: str
+    kind: rows.Kind
+    k: Num
+    n: Num = 0
+    key_rows: Num | None = None
+    window: Num | None = None
+    part: Part = "attention"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,7 +189,15 @@ def linear(at: Site, p: Linear) -> None:
     inputs = at.hidden if p.inputs is None else p.inputs
     outputs = at.hidden if p.outputs is None else p.outputs
     at.matrix(
-        p.name, inputs, outputs, bias=p.bias, split=p.split, copies=p.copies, active=p.active, rows=p.rows
+        p.name,
+        inputs,
+        outputs,
+        bias=p.bias,
+        split=p.split,
+        copies=p.copies,
+        active=p.active,
+        rows=p.rows,
+        tied=p.tied,
     )
 
 
@@ -176,9 +210,39 @@ def convolution(at: Site, c: Convolution) -> None:
     """Kernel [channels, inputs_per_group, kernel] and bias [channels]."""
     at.part = c.part
     at.vector(c.name, c.channels, c.inputs_per_group, c.kernel)
-    at.op("conv", c.name, c.inputs_per_group * c.kernel, c.channels, weight=f"{at.prefix}.{c.name}")
+    depthwise = isinstance(c.inputs_per_group, int) and c.inputs_per_group == 1
+    at.op(
+        "conv",
+        c.name,
+        c.inputs_per_group * c.kernel,
+        c.channels,
+        weight=f"{at.prefix}.{c.name}",
+        groups=c.groups if c.groups is not None else c.channels if depthwise else 1,
+        padding=c.kernel - 1 if c.causal else 0,
+    )
     if c.bias:
         at.vector(f"{c.name}.bias", c.channels)
+
+
+def operation(at: Site, o: Operation) -> None:
+    """One operation and no weight."""
+    scores = o.kind == "attention"
+    at.ops.append(
+        rows.Op(
+            kind=o.kind,
+            name=f"{at.prefix}.{o.name}",
+            part=o.part,
+            k=o.k,
+            n=o.n,
+            repeat=at.repeat,
+            stream=at.stream,
+            rows=at.rows,
+            keys=at.stream if scores else "",
+            key_rows=at.rows if o.key_rows is None else o.key_rows,
+            window=o.window,
+            causal=scores and at.causal and o.key_rows is None,
+        )
+    )
 
 
 def head(at: Site, h: Head) -> None:

@@ -54,6 +54,19 @@ class Weight:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Chunks:
+    """How a recurrence takes many tokens at once: `tokens` of them at a time, by matrix products.
+
+    Beside the scan's own work per token this costs `pairs` multiply-adds for each pair of tokens of a chunk, and
+    `carried` for each pair of chunks where states are handed on by a product over all chunks.
+    """
+
+    tokens: Num
+    pairs: Num
+    carried: Num = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Op:
     """One operation of a forward pass, `repeat` times over the layers.
 
@@ -63,6 +76,8 @@ class Op:
     scan, conv  k * n multiply-adds per row
     norm, activation, gather   n elements per row
     `stream` names whose tokens are the rows; `rows` and `key_rows` are set where their number is fixed.
+    `chunks` says how a scan runs over many tokens. A convolution has `groups` of channels; padded on both sides,
+    as a causal one often is, it computes `padding` more outputs per sequence than it keeps.
     `latent_k` and `latent_n` are the widths when scores are taken on the cached latent itself (absorbed MLA).
     """
 
@@ -83,15 +98,22 @@ class Op:
     latent_k: Num | None = None
     latent_n: Num | None = None
     weight: str = ""
+    chunks: Chunks | None = None
+    groups: Num = 1
+    padding: Num = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cache:
-    """What a layer remembers while generating: `elements` per token within `window`, or per sequence if `fixed`."""
+    """What a layer remembers while generating: `elements` per token within `window`, or per sequence if `fixed`.
+
+    Tensor parallelism can spread it over `heads` devices; with one head every device keeps it whole.
+    """
 
     name: str
     elements: Num
     repeat: Num = 1
+    heads: Num = 1
     window: Num | None = None
     fixed: bool = False
     stream: str = "decoder"
@@ -204,7 +226,19 @@ class Site:
             )
         )
 
-    def op(self, kind: Kind, role: str, k: Num, n: Num, *, weight: str = "", active: Num = 1) -> None:
+    def op(
+        self,
+        kind: Kind,
+        role: str,
+        k: Num,
+        n: Num,
+        *,
+        weight: str = "",
+        active: Num = 1,
+        chunks: Chunks | None = None,
+        groups: Num = 1,
+        padding: Num = 0,
+    ) -> None:
         """An operation on every row of the stream."""
         self.ops.append(
             Op(
@@ -218,19 +252,52 @@ class Site:
                 stream=self.stream,
                 rows=self.rows,
                 weight=weight,
+                chunks=chunks,
+                groups=groups,
+                padding=padding,
             )
         )
 
-    def cache(self, role: str, elements: Num, *, window: Num | None = None, fixed: bool = False) -> None:
-        """What this part remembers of each token (or, if `fixed`, of each sequence) while generating."""
+    def scores(self, role: str, k: Num, n: Num, *, heads: Num, window: Num | None = None) -> None:
+        """Scores of this stream's tokens on one another, over `k`, and sums of their values, over `n`."""
+        self.ops.append(
+            Op(
+                kind="attention",
+                name=f"{self.prefix}.{role}",
+                part=self.part,
+                k=k,
+                n=n,
+                repeat=self.repeat,
+                stream=self.stream,
+                rows=self.rows,
+                keys=self.stream,
+                key_rows=self.rows,
+                window=window,
+                causal=self.causal,
+                heads=heads,
+            )
+        )
+
+    def cache(
+        self,
+        role: str,
+        elements: Num,
+        *,
+        heads: Num = 1,
+        window: Num | None = None,
+        fixed: bool = False,
+        stream: str = "",
+    ) -> None:
+        """What this part remembers of each token of the stream (or, if `fixed`, of each sequence) while generating."""
         if self.generates:
             self.caches.append(
                 Cache(
                     name=f"{self.prefix}.{role}",
                     elements=elements,
                     repeat=self.repeat,
+                    heads=heads,
                     window=window,
                     fixed=fixed,
-                    stream=self.stream,
+                    stream=stream or self.stream,
                 )
             )

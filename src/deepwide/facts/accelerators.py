@@ -152,10 +152,8 @@ def _profile(path: Path) -> Accelerator:
     tables = _toml(path, where)
     name, row = next(iter(tables.items()), ("", None))
     if len(tables) != 1 or not isinstance(row, dict):
-        found = f"{len(tables)} entries at the top"
-        raise BadInput(
-            f"{where}: {found}; expected one table named after the device, such as [my-card], with its fields"
-        )
+        expected = "one table named after the device, such as [my-card]"
+        raise BadInput(f"{where}: expected {expected}, with its fields in it; found {len(tables)} entries")
     _text(f"{where}: the name", name)
     return _from_row(name, {"source": f"profile file {path.name}", "confidence": "stated", **row}, where)
 
@@ -236,7 +234,7 @@ def _link(label: str, value: object) -> Link:
 
 def _table(label: str, value: object, known: Iterable[str], example: str) -> dict[str, Any]:
     if not isinstance(value, dict) or not value:
-        raise _unfit(label, value, f"must be a table, such as {example}")
+        raise _unfit(label, value, f"must be a table that is not empty, such as {example}")
     _refuse_unknown(label, value, known)
     return value
 

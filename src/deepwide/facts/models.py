@@ -48,8 +48,8 @@ def _names() -> dict[str, str]:
     names: dict[str, str] = {}
     current = ""
     for line in _text().splitlines():
-        if line.startswith("[") and "." not in (head := line.strip("[]").strip('"')) or line.startswith('["'):
-            current = head
+        if line.startswith("["):
+            current = line.strip('["]')
             names[current] = current
         elif line.startswith("aliases"):
             for alias in tomllib.loads(line)["aliases"]:
@@ -91,10 +91,17 @@ def _fact(name: str, row: Mapping[str, Any]) -> ModelFact:
         "year": row["year"],
         "source": row["source"],
         "checked": str(row["checked"]),
-        "config": row.get("config"),
+        "config": _nulls(row.get("config")),
         "aliases": tuple(row.get("aliases", ())),
         "published": row.get("published", {}),
         "task": row.get("task", ""),
         "note": row.get("note", ""),
     }
     return ModelFact(name=name, **known)
+
+
+def _nulls(value: Any) -> Any:
+    """The word "null" as None, at any depth: TOML has no null, and in a config null means something."""
+    if isinstance(value, dict):
+        return {key: _nulls(v) for key, v in value.items()}
+    return None if value == "null" else value

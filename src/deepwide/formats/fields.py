@@ -33,6 +33,10 @@ SPELLINGS: dict[str, tuple[str, ...]] = {
     "first_dense": ("first_k_dense_replace",),
     "types": ("type_vocab_size",),
 }
+# Questions of structure: a family's rule answers them, never a field that happens to be called so.
+STRUCTURE = frozenset(
+    "mixers ffns mixer_kinds ffn_kinds layer_extra embedding_extra head_extra after norm norms sharing".split()
+)
 LARGEST = 10**12
 MOST_LAYERS = 100_000
 _ABSENT: Any = object()
@@ -72,6 +76,8 @@ class Fields:
             return self.changes[name]
         if name in self.rule:
             return self._ruled(self.rule[name], otherwise)
+        if name in STRUCTURE:
+            return otherwise
         value = self.raw(*SPELLINGS.get(name, ()), name)
         return otherwise if value is _ABSENT or value is None else value
 

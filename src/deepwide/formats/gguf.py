@@ -23,7 +23,7 @@ from deepwide.formats.tensors import (
     Extent,
     StoredTensor,
     check_extents,
-    check_name,
+    check_names,
     damaged,
     opened,
     shown,
@@ -53,11 +53,12 @@ _STRING, _ARRAY = 8, 9
 _U32, _U64 = struct.Struct("<I"), struct.Struct("<Q")
 
 # Limits, each several times what published files need, that keep the worst file below 64 MB of memory and a second.
-MAX_HEADER_BYTES = 64 * 2**20  # a vocabulary of 256,000 words with its merges takes 15 MB
+MAX_HEADER_BYTES = 32 * 2**20  # a vocabulary of 256,000 words with its merges takes 15 MB
 MAX_TENSORS = 65_536
 MAX_KEYS = 1_024
 MAX_KEPT = 1_024  # elements of an array of numbers, such as the heads of each layer; a longer one is stepped over
-MAX_TEXT_BYTES = 16_384  # a longer text (a tokeniser's whole JSON) is stepped over
+MAX_NESTED = 64  # arrays in an array; no writer is known to use them
+MAX_TEXT_BYTES = 8_192  # a longer text (a tokeniser's whole JSON) is stepped over
 MAX_RANK = 8
 MAX_PARTS = 1_000
 ALIGNMENT_BYTES = 32
@@ -101,11 +102,11 @@ def parse(data: Bytes, size_bytes: int, path: str | Path = "<bytes>") -> Contain
 def _parsed(data: Bytes, size_bytes: int, path: str | Path) -> Container:
     version = _version(data, path)
     source = _Source(data=data, size_bytes=size_bytes, path=path, count=_U32 if version == 1 else _U64)
-    at = 8 + 2 * source.count.size
-    tensors = _count(source, 8, at, least_bytes=12 + source.count.size, most=MAX_TENSORS, what="tensors")
-    keys = _count(
-        source, 8 + source.count.size, at, least_bytes=5 + source.count.size, most=MAX_KEYS, what="metadata keys"
-    )
+    width = source.count.size
+    at = 8 + 2 * width
+    # the shortest tensor is an empty name, no dimensions, a type and a place; the shortest key an empty name and a byte
+    tensors = _count(source, 8, "tensors", room=(size_bytes - at) // (width + 16), most=MAX_TENSORS)
+    keys = _count(source, 8 + width, "metadata keys", room=(size_bytes - at) // (width + 5), most=MAX_KEYS)
     metadata: dict[str, object] = {}
     for _ in range(keys):
         key, value, at = _pair(source, at)
@@ -127,12 +128,11 @@ def _version(data: Bytes, path: str | Path) -> int:
     return version
 
 
-def _count(source: _Source, at: int, begin: int, *, least_bytes: int, most: int, what: str) -> int:
-    """The count stored at `at` of things that start at `begin`, held against what the rest of the file can hold."""
+def _count(source: _Source, at: int, what: str, *, room: int, most: int) -> int:
+    """The count stored at `at`, held against what the rest of the file has room for and against our limit."""
     count: int = source.count.unpack_from(source.data, at)[0]
-    room = max(0, (source.size_bytes - begin) // least_bytes)
-    if count > room:
-        raise damaged(source.path, f"announces {count} {what}, and the file has room for {room} at most")
+    if count > max(room, 0):
+        raise damaged(source.path, f"announces {count} {what}, and the file has room for {max(room, 0)} at most")
     if count > most:
         raise damaged(
             source.path, f"announces {count} {what}, over our limit of {most}", "give the model's config.json"
@@ -152,7 +152,7 @@ def _name(source: _Source, at: int) -> tuple[str, int]:
     """The name of a key or a tensor, and where what follows it starts."""
     begin, end = _string(source, at)
     name = source.data[begin : min(end, begin + 4 * MAX_NAME)].decode("utf-8", "replace")
-    check_name(source.path, name)
+    check_names(source.path, (name,))
     return name, end
 
 
@@ -194,8 +194,8 @@ def _array(source: _Source, at: int, key: str, nested: bool = False) -> tuple[ob
         return tuple(value for (value,) in _NUMBERS[kind].iter_unpack(source.data[at:end])), end
     if kind == _STRING:
         return Skipped(length=length), _after_strings(source, at, length)
-    if kind != _ARRAY or nested or length > MAX_KEPT:
-        known = f"numbers, strings, and up to {MAX_KEPT} arrays of these are known"
+    if kind != _ARRAY or nested or length > MAX_NESTED:
+        known = f"numbers, strings, and up to {MAX_NESTED} arrays of these are known"
         raise damaged(
             source.path, f"metadata '{shown(key)}' is an array of {length} values of type {kind}, and {known}"
         )

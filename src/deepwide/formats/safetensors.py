@@ -21,7 +21,7 @@ from deepwide.formats.tensors import (
     Extent,
     StoredTensor,
     check_extents,
-    check_name,
+    check_names,
     damaged,
     opened,
     shown,
@@ -45,6 +45,7 @@ COMMAS_PER_TENSOR, BRACKETS_PER_TENSOR = 6, 3  # of a matrix: {dtype, shape: [_,
 MAX_INDEX_BYTES = 32 * 2**20  # 140,000 tensors of a mixture of experts take 15 MB
 MAX_INDEX_COMMAS, MAX_INDEX_BRACKETS = 300_000, 1_000
 MAX_RANK = 32
+MAX_FILE_NAME_BYTES = 255  # of most file systems
 LENGTH_BYTES = 8
 
 
@@ -62,14 +63,11 @@ def parse(data: Bytes, size_bytes: int, path: str | Path = "<bytes>") -> Contain
     text = _text(data[LENGTH_BYTES : LENGTH_BYTES + header_bytes], MAX_HEADER_BYTES, path)
     header = _table(text, COMMAS_PER_TENSOR * MAX_TENSORS, BRACKETS_PER_TENSOR * MAX_TENSORS, path)
     metadata = _metadata(header.pop("__metadata__", None), path)
-    tensors: list[StoredTensor] = []
-    extents: list[Extent] = []
-    for name, entry in header.items():
-        tensor, begin = _tensor(name, entry, path)
-        tensors.append(tensor)
-        extents.append((begin, begin + tensor.stored_bytes, name))
-    check_extents(path, extents, size_bytes - LENGTH_BYTES - header_bytes)
-    return Container(path=str(path), tensors=tuple(tensors), metadata=metadata, kind="safetensors")
+    check_names(path, header)
+    placed = [_tensor(name, entry, path) for name, entry in header.items()]
+    check_extents(path, [extent for _, extent in placed], size_bytes - LENGTH_BYTES - header_bytes)
+    tensors = tuple([tensor for tensor, _ in placed])
+    return Container(path=str(path), tensors=tensors, metadata=metadata, kind="safetensors")
 
 
 def _header_bytes(data: Bytes, size_bytes: int, path: str | Path) -> int:
@@ -139,9 +137,8 @@ def _metadata(value: Any, path: str | Path) -> Mapping[str, object]:
     return value
 
 
-def _tensor(name: str, entry: Any, path: str | Path) -> tuple[StoredTensor, int]:
-    """One tensor of the header and its first byte in the data, every field checked against the others."""
-    check_name(path, name)
+def _tensor(name: str, entry: Any, path: str | Path) -> tuple[StoredTensor, Extent]:
+    """One tensor of the header and its place in the data, every field checked against the others."""
     try:
         dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
     except (KeyError, TypeError):
@@ -150,23 +147,21 @@ def _tensor(name: str, entry: Any, path: str | Path) -> tuple[StoredTensor, int]
     if type(dtype) is not str or dtype not in DTYPE_BITS:
         known = " ".join(DTYPE_BITS)
         raise damaged(path, f"tensor '{shown(name)}': dtype={shown(dtype)} is unknown (known: {known})")
-    if not _are_counts(shape) or len(shape) > MAX_RANK:
-        problem = f"shape={shown(shape)} must be up to {MAX_RANK} whole numbers from 0 to {MAX_DIMENSION}"
-        raise damaged(path, f"tensor '{shown(name)}': {problem}")
-    if not _are_counts(offsets) or len(offsets) != 2:
-        raise damaged(path, f"tensor '{shown(name)}': data_offsets={shown(offsets)} must be the first byte and the end")
+    lists = type(shape) is type(offsets) is list and len(shape) <= MAX_RANK and len(offsets) == 2
+    if not lists or not _are_counts(shape + offsets):
+        rule = f"must be at most {MAX_RANK} and exactly 2 whole numbers from 0 to {MAX_DIMENSION}"
+        raise damaged(path, f"tensor '{shown(name)}': shape={shown(shape)} and data_offsets={shown(offsets)} {rule}")
     begin, end = offsets
     if 8 * (end - begin) != prod(shape) * DTYPE_BITS[dtype]:
         problem = f"shape={shown(shape)} of {dtype} does not fill data_offsets={shown(offsets)}"
         raise damaged(path, f"tensor '{shown(name)}': {problem}")
-    return StoredTensor(name=name, shape=tuple(shape), dtype=dtype, stored_bytes=end - begin), begin
+    tensor = StoredTensor(name=name, shape=tuple(shape), dtype=dtype, stored_bytes=end - begin)
+    return tensor, (begin, end, name)
 
 
-def _are_counts(values: Any) -> bool:
-    """Whether this is a list of whole numbers in range. True is not a number here, nor is 2.0."""
-    if type(values) is not list:
-        return False
-    for value in values:  # noqa: SIM110 (all() of a generator takes twice as long, and this runs twice per tensor)
+def _are_counts(values: list[Any]) -> bool:
+    """Whether these are whole numbers in range. True is not a number here, nor is 2.0."""
+    for value in values:  # noqa: SIM110 (all() of a generator takes twice as long, and every tensor comes here)
         if type(value) is not int or not 0 <= value <= MAX_DIMENSION:
             return False
     return True
@@ -199,7 +194,8 @@ def _shards(weight_map: Any, index: Path) -> dict[str, set[str]]:
             raise damaged(index, f"weight_map: shard {shown(shard)} of '{shown(name)}' must be a file name")
         shards.setdefault(shard, set()).add(name)
     for shard in shards:
-        if not shard.endswith(".safetensors") or not shard.isprintable() or set(shard) & set("/\\:") or ".." in shard:
+        plain = shard.endswith(".safetensors") and shard.isprintable() and len(shard.encode()) <= MAX_FILE_NAME_BYTES
+        if not plain or ".." in shard or set(shard) & set("/\\:"):
             raise damaged(index, f"weight_map: shard '{shown(shard)}' must be the plain name of a .safetensors file")
     return shards
 

@@ -22,6 +22,7 @@ Extent: TypeAlias = tuple[int, int, str]  # first byte, byte after the last, nam
 
 MAX_NAME = 256  # characters; the longest tensor names in use are about 130
 MAX_DIMENSION = 2**48  # above every dimension in use, and small enough to multiply a few of them quickly
+LFS_POINTER = b"version https://git-lfs"  # what a clone without Git LFS leaves in the place of a large file
 SHOWN = 60  # characters of a value from outside that an error message repeats
 
 # What frameworks store beside the weights and no gradient ever changes. By the last word of the name: tables of the
@@ -119,17 +120,21 @@ def _first(tensors: list[StoredTensor], endings: tuple[str, ...]) -> StoredTenso
 def opened(path: str | Path, most_bytes: int) -> Iterator[tuple[Bytes, int]]:
     """The first `most_bytes` of a file, mapped and not read, with the size of the whole file."""
     path = Path(path)
-    if path.exists() and not path.is_file():
-        raise damaged(path, "is not a file", "give a .safetensors file, its .index.json, or a .gguf file")
     try:
-        with path.open("rb") as file:
-            size_bytes = file.seek(0, 2)
-            if not size_bytes:
-                raise damaged(path, "is empty, 0 bytes")
-            with mmap.mmap(file.fileno(), min(size_bytes, most_bytes), access=mmap.ACCESS_READ) as data:
-                yield data, size_bytes
-    except OSError as error:
-        raise damaged(path, f"cannot be read ({error.strerror})", "check the path and its permissions") from error
+        size_bytes = path.stat().st_size
+        file = path.open("rb") if path.is_file() else None  # opening a pipe would wait for ever
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise damaged(path, f"cannot be read ({reason})", "check the path and its permissions") from None
+    if file is None:
+        raise damaged(path, "is not a file", "give a .safetensors file, its .index.json, or a .gguf file")
+    with file:
+        if not size_bytes:
+            raise damaged(path, "is empty, 0 bytes")
+        with mmap.mmap(file.fileno(), min(size_bytes, most_bytes), access=mmap.ACCESS_READ) as data:
+            if data[: len(LFS_POINTER)] == LFS_POINTER:
+                raise damaged(path, "is a Git LFS pointer, not the file itself", "run git lfs pull")
+            yield data, size_bytes
 
 
 def damaged(
@@ -146,10 +151,11 @@ def shown(value: object) -> str:
     return text if text.isprintable() else ascii(text)[1:-1]
 
 
-def check_name(path: str | Path, name: str) -> None:
-    """Refuse a tensor's name that is empty, overlong or cannot be printed."""
-    if not (0 < len(name) <= MAX_NAME and name.isprintable()):
-        raise damaged(path, f"tensor name '{shown(name)}' must be 1 to {MAX_NAME} printable characters")
+def check_names(path: str | Path, names: Iterable[str]) -> None:
+    """Refuse the name of a tensor or a key that is empty, overlong or cannot be printed."""
+    for name in names:
+        if not (0 < len(name) <= MAX_NAME and name.isprintable()):
+            raise damaged(path, f"name '{shown(name)}' must be 1 to {MAX_NAME} printable characters")
 
 
 def check_extents(path: str | Path, extents: Iterable[Extent], end_bytes: int) -> None:

@@ -6,32 +6,59 @@ To add a family, add a line to the table of the file it belongs to (see CONTRIBU
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
+from importlib import import_module
 from typing import Any
 
 from deepwide.errors import BadInput, did_you_mean
 
 Rule = Mapping[str, Any]
+# The files, the commonest families first: they are opened one after the other until the model type is found.
+FILES = (
+    "dense",
+    "moe",
+    "classic",
+    "gemma",
+    "latent",
+    "moe_variants",
+    "streams",
+    "hybrids",
+    "linear_hybrids",
+    "recurrent_models",
+    "inkling",
+    "encoders",
+    "encoders_relative",
+    "encoders_compact",
+    "encoders_long",
+    "encoders_beyond",
+    "sequence",
+    "t5",
+    "multimodal",
+    "published",
+    "historic",
+)
 
 
-@cache
-def table() -> dict[str, Rule]:
-    """Every family's own line, by model type."""
-    from deepwide.formats.families import dense, encoders, historic, hybrids, latent, moe, multimodal, sequence
-
-    files = (dense, moe, latent, hybrids, encoders, sequence, multimodal, historic)
-    return {name: rule for file in files for name, rule in file.FAMILIES.items()}
+def tables() -> Iterator[Mapping[str, Rule]]:
+    """The table of each file, imported as it is reached."""
+    for name in FILES:
+        yield import_module(f"{__name__}.{name}").FAMILIES
 
 
 @cache
 def rule(model_type: str) -> Rule:
     """A family's rule with everything it inherits."""
-    known = table()
-    if model_type not in known:
-        raise BadInput(
-            f"model_type={model_type!r} is an unknown family{did_you_mean(model_type, known)}; "
-            "apply a known one with --like FAMILY, or build it exactly with --instantiate"
-        )
-    own = known[model_type]
+    own = next((table[model_type] for table in tables() if model_type in table), None)
+    if own is None:
+        raise unknown(model_type)
     return {**rule(own["like"]), **own} if "like" in own else own
+
+
+def unknown(model_type: str) -> BadInput:
+    """The error for a model type that no file knows: it names the nearest, and the two ways out."""
+    known = [name for table in tables() for name in table]
+    return BadInput(
+        f"model_type={model_type!r} is an unknown family{did_you_mean(model_type, known)}; "
+        "apply a known one with --like FAMILY, or build it exactly with --instantiate"
+    )

@@ -10,7 +10,8 @@ from deepwide.formats.readers.layers import layer_runs, norm
 
 def decoder(c: Fields) -> Architecture:
     """A stack of decoder layers between an embedding and an output head."""
-    stack = decoder_stack(c)
+    causal = c.flag("causal", True)
+    stack = decoder_stack(c, name="decoder" if causal else "encoder", causal=causal)
     return Architecture(
         name=c.text("name", c.text("model_type")),
         family=c.text("model_type"),
@@ -34,7 +35,9 @@ def decoder_stack(c: Fields, name: str = "decoder", causal: bool = True) -> Stac
 
 def embedding(c: Fields) -> tuple[Small, ...]:
     """Token vectors, stored positions, and a norm or projection where the family has one."""
-    parts: list[Small] = [TokenEmbedding(vocab=c.number("vocab"), width=c.maybe("embedding_width"))]
+    parts: list[Small] = [
+        TokenEmbedding(vocab=c.number("embedding_vocab", c("vocab")), width=c.maybe("embedding_width"))
+    ]
     kind = c.text("positions", "rotary")
     if kind in ("learned", "sinusoidal"):
         rows = c.number("position_rows", c("context")) + c.number("position_offset", 0)

@@ -50,23 +50,26 @@ def _run_name(kind: tuple[str, str], distinct: list[tuple[str, str]]) -> str:
 
 
 def layer(c: Fields, mixer_kind: str, ffn_kind: str) -> Layer:
-    """One layer: its mixer and its feed-forward network, with norms where the family puts them."""
+    """One layer: its mixer, attention across to another stack if any, and its feed-forward network, with their norms."""
     mixer = c("mixers", {}).get(mixer_kind, attention)(c, mixer_kind)
     feed = c("ffns", {}).get(ffn_kind, experts if ffn_kind == SPARSE else feed_forward)(c, ffn_kind)
-    bodies: tuple[Body, ...] = tuple(body for body in (mixer, feed) if body is not None)
+    cross = c.rule["cross"](c) if "cross" in c.rule else None
+    bodies: tuple[Body, ...] = tuple(body for body in (mixer, cross, feed) if body is not None)
     extra = c("layer_extra", ())
     extra = extra(c, mixer_kind, ffn_kind) if isinstance(extra, Callable) else extra  # type: ignore[arg-type]
-    return Layer(branches=arranged(c, bodies), parallel=c.text("norms", "pre").startswith("parallel"), extra=extra)
+    habit = c("norms", "pre")
+    habit = habit[mixer_kind] if isinstance(habit, dict) else habit
+    return Layer(branches=arranged(c, bodies, habit), parallel=habit.startswith("parallel"), extra=extra)
 
 
-def arranged(c: Fields, bodies: tuple[Body, ...]) -> tuple[Branch, ...]:
-    """Residual branches, by the family's habit.
+def arranged(c: Fields, bodies: tuple[Body, ...], habit: str) -> tuple[Branch, ...]:
+    """Residual branches, by the family's habit (which may be given for each kind of mixer).
 
     pre         a norm before each           post      a norm after each sum (BERT)
     sandwich    a norm before and after      after     a norm after each branch, before the sum (OLMo 2)
     parallel    one norm for all branches    parallel2 a norm for each of the parallel branches
     """
-    n, habit = norm(c), c.text("norms", "pre")
+    n = norm(c)
     if habit == "parallel":
         return tuple(Branch(body=body, before=n if i == 0 else None) for i, body in enumerate(bodies))
     before, after = habit in ("pre", "sandwich", "parallel2"), habit in ("post", "after", "sandwich")
@@ -76,7 +79,7 @@ def arranged(c: Fields, bodies: tuple[Body, ...]) -> tuple[Branch, ...]:
     )
 
 
-def attention(c: Fields, kind: str = FULL) -> Body:
+def attention(c: Fields, kind: str = FULL) -> Attention:
     """The family's softmax attention; `kind` says whether this layer looks through a window."""
     heads, head_dim = attention_heads(c)
     qk_norm = c("qk_norm")
@@ -111,7 +114,7 @@ def kv_heads(c: Fields, heads: Any) -> Any:
     return groups
 
 
-def feed_forward(c: Fields, kind: str = DENSE) -> Body:
+def feed_forward(c: Fields, kind: str = DENSE) -> FeedForward:
     """The family's dense feed-forward network; its width is 4 hidden where the config leaves it out."""
     return FeedForward(
         ffn=c.number("ffn", 4 * c.number("hidden")),
@@ -121,7 +124,7 @@ def feed_forward(c: Fields, kind: str = DENSE) -> Body:
     )
 
 
-def experts(c: Fields, kind: str = SPARSE) -> Body:
+def experts(c: Fields, kind: str = SPARSE) -> Experts:
     """The family's mixture of experts."""
     ffn = c.number("expert_ffn", c("ffn"))
     number, active = c.number("experts"), c.number("active_experts", 1)
@@ -135,6 +138,8 @@ def experts(c: Fields, kind: str = SPARSE) -> Body:
         bias=c.flag("expert_bias"),
         activation=c.text("activation", "silu"),
         router_bias=c.flag("router_bias"),
+        balance=c.flag("balance"),
+        output_bias=c.flag("expert_output_bias"),
         shared=_shared_expert(c, ffn),
         shared_gate=c.flag("shared_gate"),
     )

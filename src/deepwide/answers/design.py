@@ -1,0 +1,144 @@
+"""Which shape should a model of a given size have? A table from deep to wide, and one recommendation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any
+
+from deepwide.answers.shape import TOKENS_PER_PARAMETER
+from deepwide.cost.kernels import machine
+from deepwide.design.search import Found, deep_to_wide, front, search
+from deepwide.design.space import Space
+from deepwide.errors import BadInput
+from deepwide.quality.laws import DIFFERENCE_SD, TIE
+
+SMALLEST_BUDGET, LARGEST_BUDGET = 10**6, 10**13
+LONGEST_FRONT = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Design:
+    """A recommended shape with its reason, the shapes from deep to wide, and the front of loss against decode time."""
+
+    recommended: dict[str, Any]
+    reason: str
+    table: tuple[dict[str, Any], ...]
+    front: tuple[dict[str, Any], ...]
+    evaluated: int
+    priced: int
+    seconds: float
+    binding: tuple[str, ...]
+    on: str
+    tokens: int
+    context: int
+    notes: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The answer as plain values."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}
+
+
+def design(
+    *,
+    parameters: int,
+    on: str,
+    devices: int = 1,
+    tokens: int | None = None,
+    context: int = 4096,
+    vocab: int = 128_256,
+    tied: bool = False,
+    tolerance: float = 0.02,
+    rows: int = 9,
+    progress: Callable[[int], None] = lambda counted: None,
+) -> Design:
+    """The best dense decoder of about `parameters`, to train on `tokens` and to serve at batch 1.
+
+    Weights in bf16; a shape whose weights and cache exceed the devices' memory is left out.
+    """
+    from deepwide.facts.accelerators import accelerator, memory_for_use_bytes
+
+    _check(parameters, devices, tolerance)
+    device = accelerator(on)
+    used, capacity_bytes = machine(device), devices * memory_for_use_bytes(device)
+    trained = tokens or TOKENS_PER_PARAMETER * parameters
+    found = search(
+        Space(vocab=vocab, tied=tied),
+        used,
+        parameters=parameters,
+        tolerance=tolerance,
+        tokens=trained,
+        context=context,
+        capacity_bytes=capacity_bytes,
+        progress=progress,
+    )
+    if found.best < 0:
+        raise NoDesign(_why_none(found, parameters, capacity_bytes, on))
+    columns = found.priced.columns
+    best = found.priced.row(found.best)
+    indices = deep_to_wide(columns, rows, found.best)
+    lowest = float(columns["loss"].min())
+    return Design(
+        recommended=_spelled(best, vocab, tied, lowest),
+        reason=_reason(found, best),
+        table=tuple(_spelled(found.priced.row(i), vocab, tied, lowest) for i in indices),
+        front=tuple(_spelled(found.priced.row(i), vocab, tied, lowest) for i in front(columns)[:LONGEST_FRONT]),
+        evaluated=found.counted,
+        priced=len(found.priced),
+        seconds=found.seconds,
+        binding=("parameters", *(("memory",) if found.too_large else ())),
+        on=used.name,
+        tokens=trained,
+        context=context,
+        notes=_notes(columns, found, devices),
+    )
+
+
+class NoDesign(ValueError):
+    """No shape meets the limits: an answer, not an error of the input."""
+
+
+def _check(parameters: int, devices: int, tolerance: float) -> None:
+    if not SMALLEST_BUDGET <= parameters <= LARGEST_BUDGET:
+        raise BadInput(f"parameters={parameters} must lie between {SMALLEST_BUDGET} and {LARGEST_BUDGET}")
+    if devices < 1:
+        raise BadInput(f"devices={devices} must be at least 1")
+    if not 0 < tolerance <= 0.5:
+        raise BadInput(f"tolerance={tolerance} must lie between 0 and 0.5: the share by which a size may miss the budget")
+
+
+def _why_none(found: Found, parameters: int, capacity_bytes: int, on: str) -> str:
+    if found.too_large:
+        needed = -(-2 * parameters // max(1, capacity_bytes))
+        return (
+            f"none of {found.too_large} shapes of {parameters:,} parameters fits {capacity_bytes:,} bytes on {on}; "
+            f"at least {needed} times the memory is needed for 16-bit weights"
+        )
+    return f"no shape of the space has {parameters:,} parameters; widen --tolerance or change --vocab"
+
+
+def _spelled(row: dict[str, Any], vocab: int, tied: bool, lowest: float) -> dict[str, Any]:
+    """A row with the MODEL that repeats it in any other command, its aspect, and its verdict on loss."""
+    names = ("layers", "hidden", "heads", "kv_heads", "head_dim", "ffn")
+    model = ",".join(["like=llama", *(f"{n}={row[n]}" for n in names), f"vocab={vocab}", *(["tied"] if tied else [])])
+    behind = row["loss"] - lowest
+    verdict = "tie" if behind < TIE else f"+{behind:.3f}"
+    return {"model": model, **row, "aspect": row["hidden"] / row["layers"], "verdict": verdict}
+
+
+def _reason(found: Found, best: dict[str, Any]) -> str:
+    return (
+        f"the fastest to decode of the {found.tied:,} shapes whose predicted loss is within {DIFFERENCE_SD} nats "
+        f"(one standard deviation of a difference between shapes) of the lowest; hidden / layers is "
+        f"{best['hidden'] / best['layers']:.0f}, and the best ratio would save {best['shape_effect']:.3f} nats"
+    )
+
+
+def _notes(columns: dict[str, Any], found: Found, devices: int) -> tuple[str, ...]:
+    said = ["the loss law does not see head width, KV heads or FFN ratio: they stay among the values of published models"]
+    if columns["outside"][found.best] > 0:
+        said.append("the loss extrapolates: beyond 1.8B body parameters or 350B tokens nothing was fitted")
+    if devices > 1:
+        said.append("decode time is for one device; more devices only add memory here")
+    return tuple(said)

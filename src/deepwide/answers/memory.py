@@ -1,0 +1,268 @@
+"""Does it fit? Bytes on each device, the largest context and batch that still fit, and what would make it fit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from deepwide.answers.models import Model, find_model
+from deepwide.cost.activations import inference_activation_bytes, saved_activation_bytes
+from deepwide.cost.memory import (
+    ADAPTER_BYTES,
+    OPTIMIZERS,
+    kv_cache_bytes,
+    lora_parameters,
+    optimizer_bytes,
+    overhead_bytes,
+    weights_bytes,
+)
+from deepwide.cost.precision import cache_bits, precision
+from deepwide.errors import BadInput, did_you_mean
+from deepwide.facts.accelerators import Accelerator, accelerator, memory_for_use_bytes
+
+PREFILL_CHUNK = 2048  # tokens that a serving engine takes at once; longer prompts go through in pieces
+DEFAULT_CONTEXT = 4096
+LONGEST_CONTEXT = 2**27  # where the search for the largest context ends, for models that state none
+LARGEST_BATCH = 2**20
+PARTS = ("weights", "kv_cache", "activation", "gradient", "optimizer", "overhead")
+RECOMPUTE = ("none", "selective", "full")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """What is asked of the memory: how the model is stored, how long and how many sequences, and whether it trains.
+
+    `devices` hold the model together: tensor parallel when serving, ZeRO stage `zero` over data parallel ranks when
+    training. `batch` is per device when training. `lora` trains adapters of that rank and freezes the rest.
+    """
+
+    weights: str = "bf16"
+    cache: str = "bf16"
+    context: int = DEFAULT_CONTEXT
+    batch: int = 1
+    devices: int = 1
+    train: bool = False
+    lora: int | None = None
+    optimizer: str = "adamw"
+    recompute: str = "none"
+    attention: str = "flash"
+    zero: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """The answer, per device. `max_context` holds at the asked batch, `max_batch` at the asked context."""
+
+    model: str
+    on: str
+    fits: bool
+    total_bytes: int
+    capacity_bytes: int
+    weights_bytes: int
+    kv_cache_bytes: int
+    activation_bytes: int
+    gradient_bytes: int
+    optimizer_bytes: int
+    overhead_bytes: int
+    max_context: int
+    max_batch: int
+    trainable: int
+    load: Load
+    remedies: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The answer as plain values, under the keys that others rely on."""
+        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "load"}
+        load = {f.name: getattr(self.load, f.name) for f in fields(Load)}
+        return {**values, **load, "remedies": list(self.remedies), "notes": list(self.notes)}
+
+
+def memory(model: str | Model, *, on: str, like: str = "", **load: Any) -> Memory:
+    """Whether a model fits on an accelerator, for inference or (with `train`) for training.
+
+    The keywords are the fields of `Load`.
+
+    >>> memory("llama-2-13b", on="rtx-3060-12gb", weights="int4").fits
+    True
+    """
+    found = find_model(model, like) if isinstance(model, str) else model
+    device = accelerator(on)
+    asked = _checked(Load(**load))
+    capacity_bytes = memory_for_use_bytes(device)
+    parts = memory_parts(found, asked)
+    total_bytes = sum(parts.values())
+    fits = total_bytes <= capacity_bytes
+    return Memory(
+        model=found.name,
+        on=device.name,
+        fits=fits,
+        total_bytes=total_bytes,
+        capacity_bytes=capacity_bytes,
+        **{f"{name}_bytes": parts[name] for name in PARTS},
+        max_context=_largest(lambda n: replace(asked, context=n), found, capacity_bytes, _context_limit(found)),
+        max_batch=_largest(lambda n: replace(asked, batch=n), found, capacity_bytes, LARGEST_BATCH),
+        trainable=_trainable(found, asked),
+        load=asked,
+        remedies=() if fits else tuple(_remedies(found, asked, capacity_bytes, device)),
+        notes=(*found.notes, *_notes(found, asked)),
+    )
+
+
+def memory_parts(model: Model, load: Load) -> dict[str, int]:
+    """Bytes of each part on one device."""
+    ledger = model.ledger
+    if load.train:
+        return _training_parts(model, load)
+    cache = kv_cache_bytes(
+        ledger, context=load.context, batch=load.batch, bits=cache_bits(load.cache), tp=load.devices
+    )
+    return {
+        "weights": int(weights_bytes(ledger, precision(load.weights), load.devices)),
+        "kv_cache": int(cache),
+        "activation": _inference_activation_bytes(model, load),
+        "gradient": 0,
+        "optimizer": 0,
+        "overhead": overhead_bytes(load.devices),
+    }
+
+
+def _inference_activation_bytes(model: Model, load: Load) -> int:
+    if model.architecture is None:
+        return 0
+    at_once = max(1, min(load.context, PREFILL_CHUNK))
+    return int(inference_activation_bytes(model.architecture, batch=load.batch, tokens_at_once=at_once, dtype_bytes=2))
+
+
+def _training_parts(model: Model, load: Load) -> dict[str, int]:
+    """Training in 16 bits with fp32 optimiser states: ZeRO 1 shares the states, 2 the gradients, 3 the weights too."""
+    ledger, ranks = model.ledger, load.devices
+    weights = int(weights_bytes(ledger, precision(load.weights)))
+    if load.lora is not None:
+        adapters = ADAPTER_BYTES * _trainable(model, load)
+        weights, gradients, states = weights + adapters, adapters, 2 * adapters
+    else:
+        sixteen = load.weights in ("bf16", "fp16")
+        gradients = (2 if sixteen else 4) * ledger.parameters()
+        states = int(optimizer_bytes(ledger, load.optimizer, master=sixteen))
+    share = [ranks if load.zero >= stage else 1 for stage in (1, 2, 3)]
+    return {
+        "weights": -(-weights // share[2]),
+        "kv_cache": 0,
+        "activation": _training_activation_bytes(model, load),
+        "gradient": -(-gradients // share[1]),
+        "optimizer": -(-states // share[0]),
+        "overhead": overhead_bytes(load.devices),
+    }
+
+
+def _training_activation_bytes(model: Model, load: Load) -> int:
+    saved = saved_activation_bytes(
+        model.described(),
+        batch=load.batch,
+        tokens=load.context,
+        attention=load.attention,
+        dtype="bf16",
+        recompute=load.recompute,
+    )
+    return int(saved)
+
+
+def _trainable(model: Model, load: Load) -> int:
+    if not load.train:
+        return 0
+    return int(model.ledger.parameters() if load.lora is None else lora_parameters(model.ledger, load.lora))
+
+
+def _context_limit(model: Model) -> int:
+    """The longest context worth asking for: what the model states, or far beyond any use."""
+    stated = model.architecture.context if model.architecture else None
+    return int(stated) if stated else LONGEST_CONTEXT
+
+
+def _largest(change: Callable[[int], Load], model: Model, capacity_bytes: int, limit: int) -> int:
+    """The largest value of one field of the load that still fits; 0 when not even 1 does. Bytes grow with it."""
+
+    def fits(value: int) -> bool:
+        return sum(memory_parts(model, change(value)).values()) <= capacity_bytes
+
+    low, high = 0, limit
+    while low < high:
+        middle = -(-(low + high) // 2)
+        low, high = (middle, high) if fits(middle) else (low, middle - 1)
+    return low
+
+
+def _remedies(model: Model, load: Load, capacity_bytes: int, device: Accelerator) -> Iterator[str]:
+    """Changes that would make it fit, each tried alone, the cheapest for quality first."""
+    for words, changed in _changes(model, load):
+        total_bytes = sum(memory_parts(model, changed).values())
+        if total_bytes <= capacity_bytes:
+            yield f"{words} ({total_bytes / 2**30:.1f} of {capacity_bytes / 2**30:.1f} GiB)"
+    more = _enough_devices(model, load, capacity_bytes)
+    if more:
+        zero = " --zero 3" if load.train else ""
+        yield f"{more} × {device.name}: --devices {more}{zero}"
+
+
+def _changes(model: Model, load: Load) -> Iterator[tuple[str, Load]]:
+    shorter = _largest(lambda n: replace(load, context=n), model, 0, 0) or load.context // 2
+    if load.train:
+        if load.recompute != "full":
+            yield "recompute activations: --recompute full", replace(load, recompute="full")
+        if load.optimizer == "adamw" and load.lora is None:
+            yield "8-bit optimiser states: --optimizer adamw-8bit", replace(load, optimizer="adamw-8bit")
+        if load.lora is None:
+            yield "train adapters only: --lora 16", replace(load, lora=16, recompute="full")
+        yield "QLoRA: --weights nf4 --lora 16", replace(load, weights="nf4", lora=load.lora or 16, recompute="full")
+    else:
+        for name in ("int8", "int4"):
+            yield f"weights in {name}: --weights {name}", replace(load, weights=name)
+        if load.cache in ("bf16", "fp16"):
+            yield "cache in 8 bits: --cache int8", replace(load, cache="int8")
+    if load.batch > 1:
+        yield "one sequence at a time: --batch 1", replace(load, batch=1)
+    if shorter >= 1:
+        yield f"half the context: --context {shorter}", replace(load, context=shorter)
+
+
+def _enough_devices(model: Model, load: Load, capacity_bytes: int) -> int | None:
+    """The smallest power of two of devices that suffices, up to 1024."""
+    count = load.devices * 2
+    while count <= 1024:
+        wider = replace(load, devices=count, zero=3 if load.train else 0)
+        if sum(memory_parts(model, wider).values()) <= capacity_bytes:
+            return count
+        count *= 2
+    return None
+
+
+def _checked(load: Load) -> Load:
+    for name in ("context", "batch", "devices"):
+        value = getattr(load, name)
+        if value < 1 or value > LONGEST_CONTEXT:
+            raise BadInput(f"{name}={value} must lie between 1 and {LONGEST_CONTEXT}")
+    if load.lora is not None and load.lora < 1:
+        raise BadInput(f"lora={load.lora} must be a rank of at least 1")
+    for name, known in (("optimizer", tuple(OPTIMIZERS)), ("recompute", RECOMPUTE)):
+        if getattr(load, name) not in known:
+            wrong = getattr(load, name)
+            raise BadInput(f"{name}={wrong!r} is unknown{did_you_mean(wrong, known)}; choose one of {', '.join(known)}")
+    if load.zero not in (0, 1, 2, 3):
+        raise BadInput(f"zero={load.zero} must be 0, 1, 2 or 3")
+    precision(load.weights)
+    cache_bits(load.cache)
+    if load.train and load.lora is None and load.weights not in ("fp32", "tf32", "bf16", "fp16"):
+        raise BadInput(f"weights={load.weights!r} cannot be trained; train adapters on top of it with --lora RANK")
+    return load
+
+
+def _notes(model: Model, load: Load) -> tuple[str, ...]:
+    said = []
+    stated = model.architecture.context if model.architecture else None
+    if stated and load.context > stated:
+        said.append(f"context={load.context} is longer than the {stated} tokens the model states")
+    if load.devices > 1 and not load.train:
+        said.append(f"tensor parallel over {load.devices} devices; bytes are per device")
+    return tuple(said)

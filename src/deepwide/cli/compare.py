@@ -1,0 +1,72 @@
+"""`deepwide compare`: shapes side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import click
+
+from deepwide import units
+from deepwide.answers.compare import Comparison, compare
+from deepwide.answers.shape import Shape
+from deepwide.cli.options import Count
+from deepwide.cli.output import json_option, notes, print_json
+
+
+@click.command()
+@click.argument("models", nargs=-1, required=True, metavar="MODEL MODEL...")
+@click.option("--on", default="", metavar="ACCELERATOR", help="Adds decode time on this accelerator.")
+@click.option("--tokens", type=Count(), default=None, help="Tokens to train on.  [default: 20 per parameter]")
+@click.option("--context", type=Count(), default=4096, show_default=True, help="Tokens in view while decoding.")
+@click.option("--like", default="", metavar="FAMILY", help="Read unknown configs as this family.")
+@json_option()
+def command(models: tuple[str, ...], on: str, tokens: int | None, context: int, like: str, as_json: bool) -> None:
+    """Shapes side by side: sizes, predicted loss with its interval, decode time, memory; a verdict for each.
+
+    \b
+    deepwide compare llama-3-8b llama-3-8b,layers=64,hidden=2880 --on h100
+    """
+    answer = compare(models, on=on, tokens=tokens, context=context, like=like)
+    if as_json:
+        print_json(answer.to_dict())
+        return
+    _draw(answer)
+
+
+def _draw(answer: Comparison) -> None:
+    from deepwide.cli.tables import print_table
+
+    heads = ["", *(m.model if len(m.model) < 34 else f"{m.model[:31]}..." for m in answer.models)]
+    rows = [(name, *(cell(m) for m in answer.models)) for name, cell in ROWS.items()]
+    print_table(heads, [row for row in rows if any(value != "-" for value in row[1:])])
+    where = f", decoding at batch 1 on {answer.on} with {answer.context:,} tokens in view" if answer.on else ""
+    click.echo(f"Trained on {units.count(answer.tokens)} tokens{where}, bf16.\n")
+    for line in answer.verdict:
+        click.echo(f"  {line}")
+    click.echo()
+    notes(answer.notes)
+
+
+def _predicted(value: float | None, low: float | None, high: float | None) -> str:
+    return "-" if value is None or low is None or high is None else f"{value:.3f} ± {(high - low) / 2:.3f}"
+
+
+def _time(s: Shape) -> str:
+    if s.decode_s is None or s.decode_low_s is None or s.decode_high_s is None:
+        return "-"
+    return f"{1e3 * s.decode_s:.2f} ms ({1e3 * s.decode_low_s:.2f} to {1e3 * s.decode_high_s:.2f})"
+
+
+ROWS: dict[str, Callable[[Shape], str]] = {
+    "parameters": lambda s: f"{s.parameters:,}",
+    "layers": lambda s: str(s.layers),
+    "hidden": lambda s: f"{s.hidden:,}",
+    "heads (KV) of": lambda s: "-" if s.heads is None else f"{s.heads} ({s.kv_heads}) of {s.head_dim}",
+    "ffn": lambda s: "-" if s.ffn is None else f"{s.ffn:,}",
+    "hidden / layers": lambda s: f"{s.aspect:.1f}",
+    "loss, nats (95%)": lambda s: _predicted(s.loss, s.low, s.high),
+    "of it by shape": lambda s: "-" if s.shape_effect is None else f"{s.shape_effect:.3f}",
+    "decode a token": _time,
+    "weights": lambda s: units.size(s.weight_bytes),
+    "KV cache a token": lambda s: units.size(s.kv_cache_bytes_per_token, 0),
+}

@@ -1,0 +1,74 @@
+"""`deepwide memory`: does it fit, and what would make it fit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from deepwide import units
+from deepwide.answers.memory import PARTS, Memory, memory
+from deepwide.cli.options import Count
+from deepwide.cli.output import bar, json_option, notes, print_json, title
+
+
+@click.command()
+@click.argument("model")
+@click.option("--on", required=True, metavar="ACCELERATOR", help="The accelerator; `deepwide accelerators` lists them.")
+@click.option("--devices", default=1, show_default=True, help="How many hold the model (tensor parallel, or ZeRO).")
+@click.option("--weights", default="bf16", show_default=True, help="bf16, fp8, int8, int4, nf4, q4_k_m, ...")
+@click.option("--cache", default="bf16", show_default=True, help="Precision of the KV cache: bf16, fp8, int8, int4.")
+@click.option("--context", type=Count(), default=4096, show_default=True, help="Tokens of each sequence.")
+@click.option("--batch", default=1, show_default=True, help="Sequences at once; per device when training.")
+@click.option("--train", is_flag=True, help="Training instead of inference.")
+@click.option("--lora", type=int, default=None, metavar="RANK", help="Train adapters of this rank.")
+@click.option("--optimizer", default="adamw", show_default=True, help="adamw, adamw-8bit, adafactor, sgd, muon.")
+@click.option("--recompute", default="none", show_default=True, help="none, selective, full.")
+@click.option("--attention", default="flash", show_default=True, help="Attention kernel: flash, sdpa, eager.")
+@click.option("--zero", default=0, show_default=True, help="ZeRO stage over the devices, when training.")
+@click.option("--like", default="", metavar="FAMILY", help="Read an unknown config as this family.")
+@json_option()
+def command(model: str, as_json: bool, **question: Any) -> None:
+    """Does MODEL fit? Yes (exit 0) or no (exit 1), the bytes, and the largest context and batch that fit.
+
+    \b
+    deepwide memory llama-2-13b --on rtx-3060-12gb --weights int4
+    deepwide memory llama-3-8b --on a100-sxm-80gb --train --recompute full
+    """
+    if question["lora"] is not None and not question["train"]:
+        question["train"] = True
+    answer = memory(model, **question)
+    if as_json:
+        print_json(answer.to_dict())
+    else:
+        _draw(answer)
+    if not answer.fits:
+        raise click.exceptions.Exit(1)
+
+
+def _draw(answer: Memory) -> None:
+    load = answer.load
+    what = f"training{f' rank-{load.lora} adapters' if load.lora else ''}" if load.train else "inference"
+    each = f"{load.devices} × {answer.on}" if load.devices > 1 else answer.on
+    title(answer.model, f"{what} on {each} · {load.weights} · {load.batch} × {load.context:,} tokens")
+    verdict = click.style("Yes, it fits", fg="green", bold=True) if answer.fits else click.style("No", fg="red", bold=True)
+    used, there = units.size(answer.total_bytes), units.size(answer.capacity_bytes)
+    click.echo(f"  {verdict}: {used} of {there} ({answer.total_bytes / answer.capacity_bytes:.0%})\n")
+    for part in PARTS:
+        size_bytes = getattr(answer, f"{part}_bytes")
+        if size_bytes:
+            drawn = click.style(bar(size_bytes / max(answer.total_bytes, answer.capacity_bytes)), fg="blue")
+            click.echo(f"  {part.replace('_', ' '):<12}{units.size(size_bytes):>12}  {drawn}")
+    click.echo()
+    _limits(answer)
+    for remedy in answer.remedies:
+        click.echo(f"  would fit:  {remedy}")
+    if answer.remedies:
+        click.echo()
+    notes(answer.notes)
+
+
+def _limits(answer: Memory) -> None:
+    load = answer.load
+    click.echo(f"  longest context at batch {load.batch:,}: {answer.max_context:,} tokens")
+    click.echo(f"  largest batch at {load.context:,} tokens: {answer.max_batch:,}\n")

@@ -1,0 +1,247 @@
+"""Decoders that resemble GPT-2: LayerNorms with biases, a network of two matrices, biased projections."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from deepwide.architecture.attention import Attention
+from deepwide.architecture.model import Small
+from deepwide.architecture.parts import LAYER, Linear, Norm, Vector
+from deepwide.errors import BadInput
+from deepwide.formats.families.dense import biased, hidden_over_heads, language_part
+from deepwide.formats.fields import Fields, read
+from deepwide.formats.readers.decoder import decoder
+from deepwide.formats.readers.layers import FULL, SLIDING, attention_heads
+
+
+def all_heads(c: Fields) -> Any:
+    """Each query head has its own keys and values, whatever else the config says."""
+    return c.number("heads")
+
+
+def four_hidden(c: Fields) -> Any:
+    """The class knows no other inner width."""
+    return 4 * c.number("hidden")
+
+
+def alternating(c: Fields) -> list[str] | None:
+    """GPT-Neo's [[["global", "local"], 12]]: kinds, and how often they follow each other."""
+    layers, groups = c.number("layers"), c.listed("attention_types") or [[["global", "local"], 1]]
+    if hasattr(layers, "dtype"):
+        return None
+    try:
+        kinds = [kind for names, times in groups for _ in range(min(times, layers)) for kind in names[:layers]]
+    except (TypeError, ValueError):
+        raise BadInput(f"{c.where}: attention_types must look like [[['global', 'local'], 12]]") from None
+    if not kinds:
+        raise BadInput(f"{c.where}: attention_types names no layers; leave it out to alternate global and local")
+    return [SLIDING if kinds[i % len(kinds)] == "local" else FULL for i in range(layers)]
+
+
+def falcon_norms(c: Fields) -> str:
+    """Falcon's blocks: one after the other, or side by side under one norm or two."""
+    if not c.flag("parallel_attn"):
+        return "pre"
+    norms = c("num_ln_in_parallel_attn", 2 if c.flag("new_decoder_architecture") else 1)
+    return "parallel2" if norms == 2 else "parallel"
+
+
+def falcon_groups(c: Fields) -> Any:
+    """Falcon's keys: grouped in the new architecture, else one head for all or one for each."""
+    if c.flag("new_decoder_architecture"):
+        return c.number("num_kv_heads", c("n_head_kv", c("heads")))
+    return 1 if c.flag("multi_query") else c.number("heads")
+
+
+def opt_norm(c: Fields) -> Norm:
+    """OPT's LayerNorm, which may have no parameters."""
+    return LAYER if c.flag("layer_norm_elementwise_affine", True) else Norm(kind="layer", scale=False)
+
+
+def opt_width(c: Fields) -> Any:
+    """The width of OPT's embedding where it differs from the hidden size."""
+    width = c("word_embed_proj_dim")
+    return None if width == c("hidden") else width
+
+
+def opt_projection(direction: str) -> Any:
+    """The matrix between embedding and hidden size: into the layers, or out of them."""
+
+    def part(c: Fields) -> tuple[Small, ...]:
+        width = c.maybe("embedding_width")
+        if width is None:
+            return ()
+        ends = {"inputs": width} if direction == "in" else {"outputs": width}
+        return (Linear(name=f"project_{direction}", part="embedding" if direction == "in" else "head", **ends),)
+
+    return part
+
+
+def relative_positions(c: Fields) -> tuple[Small, ...]:
+    """XLNet's projection of positions, its three biases, and its two segment vectors, in every layer."""
+    heads, head_dim = attention_heads(c)
+    biases = (Vector(name=f"{of}_bias", shape=(heads, head_dim), part="attention") for of in ("r_r", "r_s", "r_w"))
+    return (
+        Linear(name="relative", outputs=heads * head_dim, part="attention"),
+        *biases,
+        Vector(name="segments", shape=(2, heads, head_dim), part="attention"),
+    )
+
+
+def cross_attention(c: Fields) -> Attention | None:
+    """Attention over an encoder of the same width, where the config asks for it."""
+    if not c.flag("add_cross_attention"):
+        return None
+    heads, head_dim = attention_heads(c)
+    bias = c.text("attention_bias")
+    return Attention(
+        heads=heads, kv_heads=heads, head_dim=head_dim, bias=bias, keys="encoder", name="cross_attention"
+    )
+
+
+def codebooks(c: Fields) -> Any:
+    """MusicGen reads and writes several codes at a time; each codebook has a table and a head of its own."""
+    return c.number("num_codebooks") * c.number("vocab")
+
+
+def codebook_rows(c: Fields) -> Any:
+    """Rows of all codebooks' tables: one more each than there are codes, for the start."""
+    return c.number("num_codebooks") * (c.number("vocab") + 1)
+
+
+def always_across(c: Fields) -> Attention:
+    """Attention over the text, in every layer."""
+    heads, head_dim = attention_heads(c)
+    return Attention(heads=heads, kv_heads=heads, head_dim=head_dim, keys="encoder", name="cross_attention")
+
+
+GPT: dict[str, Any] = {
+    "reader": decoder,
+    "norm": "layer",
+    "gated": False,
+    "attention_bias": "qkvo",
+    "ffn_bias": True,
+    "positions": "learned",
+    "context": read("n_positions", "max_position_embeddings"),
+    "kv_heads": all_heads,
+    "head_dim": hidden_over_heads,
+}
+ROTARY: dict[str, Any] = {**GPT, "positions": "rotary"}
+
+FAMILIES: dict[str, Mapping[str, Any]] = {
+    "biogpt": {**GPT, "position_offset": 2},
+    "bloom": {
+        **GPT,
+        "hidden": read("n_embed", "hidden_size", "n_embd"),
+        "ffn": four_hidden,
+        "positions": "alibi",
+        "embedding_norm": True,
+    },
+    "codegen": {"like": "gptj"},
+    "ctrl": {**GPT, "ffn": read("dff"), "positions": "sinusoidal", "stored_positions": False, "head_bias": True},
+    "falcon": {
+        **ROTARY,
+        "hidden": read("n_embed", "hidden_size"),
+        "positions": lambda c: "alibi" if c.flag("alibi") else "rotary",
+        "norms": falcon_norms,
+        "kv_heads": falcon_groups,
+        "attention_bias": biased("bias", "qkvo"),
+        "ffn_bias": read("bias"),
+    },
+    "gpt-sw3": {"like": "gpt2"},
+    "gpt2": {**GPT, "cross": cross_attention},
+    "gpt_bigcode": {
+        "like": "gpt2",
+        "kv_heads": lambda c: 1 if c.flag("multi_query") else c.number("heads"),
+    },
+    "gpt_neo": {**GPT, "attention_bias": "o", "mixer_kinds": alternating, "window": read("window_size")},
+    "gpt_neox": {
+        **ROTARY,
+        "norms": lambda c: "parallel2" if c.flag("use_parallel_residual") else "pre",
+        "attention_bias": biased("attention_bias", "qkvo"),
+    },
+    "gpt_neox_japanese": {
+        **ROTARY,
+        "attention_bias": "",
+        "ffn_bias": False,
+        "ffn": lambda c: c.number("hidden") * c.number("intermediate_multiple_size"),
+        "after": lambda c: (Vector(name="last_attention_bias", shape=(c.number("hidden"),), part="attention"),),
+    },
+    "gptj": {**ROTARY, "norms": "parallel", "attention_bias": "", "head_bias": True},
+    "mpt": {
+        **GPT,
+        "norm": "layer_no_bias",
+        "attention_bias": "",
+        "ffn_bias": False,
+        "ffn": four_hidden,
+        "positions": "alibi",
+        "context": read("max_seq_len"),
+    },
+    "musicgen": {"reader": language_part("musicgen_decoder", "decoder")},
+    "musicgen_decoder": {"like": "musicgen_melody_decoder", "cross": always_across},
+    "musicgen_melody": {"reader": language_part("musicgen_melody_decoder", "decoder")},
+    "musicgen_melody_decoder": {
+        **GPT,
+        "attention_bias": "",
+        "ffn_bias": False,
+        "positions": "sinusoidal",
+        "stored_positions": False,
+        "embedding_vocab": codebook_rows,
+        "head_vocab": codebooks,
+        "tied": False,
+    },
+    "openai-gpt": {**GPT, "norms": "post", "ffn": four_hidden, "final_norm": False},
+    "opt": {
+        **GPT,
+        "norm": opt_norm,
+        "norms": lambda c: "pre" if c.flag("do_layer_norm_before") else "post",
+        "final_norm": lambda c: c.flag("do_layer_norm_before") and not c.flag("_remove_final_layer_norm"),
+        "position_offset": 2,
+        "attention_bias": biased("enable_bias", "qkvo"),
+        "ffn_bias": read("enable_bias"),
+        "embedding_width": opt_width,
+        "embedding_extra": opt_projection("in"),
+        "head_extra": opt_projection("out"),
+    },
+    "persimmon": {**ROTARY, "qk_norm": lambda c: c.flag("qk_layernorm")},
+    "phi": {
+        **ROTARY,
+        "norms": "parallel",
+        "kv_heads": read("num_key_value_heads"),
+        "head_dim": read("head_dim"),
+        "qk_norm": lambda c: c.flag("qk_layernorm"),
+        "head_bias": True,
+    },
+    "stablelm": {
+        **ROTARY,
+        "gated": True,
+        "norms": lambda c: "parallel" if c.flag("use_parallel_residual") else "pre",
+        "kv_heads": read("num_key_value_heads"),
+        "attention_bias": biased("use_qkv_bias", "qkv"),
+        "ffn_bias": False,
+        "qk_norm": lambda c: "layer_no_bias" if c.flag("qk_layernorm") else None,
+        "qk_norm_over": "heads",
+    },
+    "starcoder2": {
+        **ROTARY,
+        "kv_heads": read("num_key_value_heads"),
+        "head_dim": read("head_dim"),
+        "attention_bias": biased("use_bias", "qkvo"),
+        "ffn_bias": read("use_bias"),
+        "window_everywhere": True,
+    },
+    "xglm": {"like": "gpt2", "heads": read("attention_heads"), "positions": "sinusoidal", "stored_positions": False},
+    "xlnet": {
+        **GPT,
+        "norms": "post",
+        "attention_bias": "",
+        "ffn": read("d_inner"),
+        "positions": "relative",
+        "context": None,
+        "layer_extra": relative_positions,
+        "embedding_extra": lambda c: (Vector(name="mask", shape=(c.number("hidden"),), part="embedding"),),
+        "final_norm": False,
+        "head_bias": True,
+    },
+}

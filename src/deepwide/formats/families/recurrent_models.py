@@ -1,0 +1,117 @@
+"""Models without attention: Mamba, Mamba-2, Falcon Mamba, RWKV-4, xLSTM."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from deepwide.architecture.ffn import FeedForward
+from deepwide.architecture.linear import MatrixLSTM
+from deepwide.architecture.model import Assembly
+from deepwide.architecture.parts import RMS, Linear, Norm, NormLayer, Vector
+from deepwide.architecture.recurrent import TimeMix
+from deepwide.errors import BadInput
+from deepwide.formats.fields import Fields, read
+from deepwide.formats.readers.decoder import decoder
+from deepwide.formats.readers.layers import DENSE, FULL
+from deepwide.formats.readers.states import divides, mamba, mamba2, no_ffn
+
+
+def time_mix(c: Fields, kind: str) -> TimeMix:
+    """RWKV's mixing over time, as wide as the hidden size unless given."""
+    return TimeMix(inner=c.number("attention_hidden_size", c.number("hidden")))
+
+
+def channel_mix(c: Fields, kind: str) -> Assembly:
+    """RWKV's mixing over channels: a squared network, gated by a projection of its own input."""
+    network = FeedForward(ffn=c.number("ffn", 4 * c.number("hidden")), gated=False, activation="relu2")
+    mixes = tuple(Vector(name=f"{role}_mix", shape=(c.number("hidden"),), part="ffn") for role in ("key", "receptance"))
+    return Assembly(parts=(network, Linear(name="receptance", part="ffn", split="column"), *mixes), name="ffn")
+
+
+def matrix_lstm(c: Fields, kind: str) -> MatrixLSTM:
+    """xLSTM's mixer: keys and values are shares of the hidden size."""
+    key_width, value_width = scaled(c, "qk_dim_factor"), scaled(c, "v_dim_factor")
+    divides(c, "heads", key_width, "width of the keys")
+    return MatrixLSTM(
+        heads=divides(c, "heads", value_width, "width of the values"),
+        key_width=key_width,
+        value_width=value_width,
+        chunk=max(1, c.number("chunk_size", 64)),
+        bias=c.flag("use_bias"),
+    )
+
+
+def scaled(c: Fields, name: str) -> int:
+    """The hidden size times a factor, cut to a whole number."""
+    return int(c.number("hidden") * factor(c, name))
+
+
+def factor(c: Fields, name: str) -> float:
+    """A positive factor of moderate size."""
+    value = c(name)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1000:
+        raise BadInput(f"{c.where}: {name}={str(value)[:40]} must be a number between 0 and 1000")
+    return value
+
+
+def rounded_ffn(c: Fields) -> int:
+    """xLSTM's feed-forward width: a factor of the hidden size, rounded up to a multiple."""
+    multiple = max(1, c.number("ffn_round_up_to_multiple_of", 64))
+    return int((c.number("hidden") * factor(c, "ffn_proj_factor") + multiple - 1) // multiple * multiple)
+
+
+def first_given(*names: str) -> Any:
+    """The first of these fields that is not null."""
+    return lambda c: next((c.raw(n) for n in names if isinstance(c.raw(n), int)), None)
+
+
+# A stack of mixers with nothing between them but the residual stream.
+PURE = {"reader": decoder, "positions": "none", "ffns": {DENSE: no_ffn}}
+STATES = {
+    **PURE,
+    "state": read("state_size"),
+    "kernel": read("conv_kernel"),
+    "state_bias": read("use_bias"),
+    "conv_bias": read("use_conv_bias"),
+}
+
+FAMILIES: dict[str, Mapping[str, Any]] = {
+    "mamba": {
+        **STATES,
+        "mixers": {FULL: mamba},
+        "inner": read("intermediate_size"),
+        "step_rank": read("time_step_rank"),
+    },
+    "falcon_mamba": {"like": "mamba"},
+    "mamba2": {
+        **STATES,
+        "mixers": {FULL: mamba2},
+        "state_heads": read("num_heads"),
+        "state_head_dim": read("head_dim"),
+        "groups": read("n_groups"),
+        "chunk": read("chunk_size"),
+    },
+    "rwkv": {
+        "reader": decoder,
+        "positions": "none",
+        "norm": "layer",
+        "embedding_norm": True,
+        "mixers": {FULL: time_mix},
+        "ffns": {DENSE: channel_mix},
+        "context": read("context_length"),
+    },
+    "xlstm": {
+        "reader": decoder,
+        "positions": "none",
+        "layers": first_given("num_blocks", "num_hidden_layers"),
+        "hidden": first_given("hidden_size", "embedding_dim"),
+        "norm": lambda c: Norm(bias=c.flag("use_bias")),
+        "final_norm": False,
+        "after": (NormLayer(norm=RMS, name="final_norm"),),
+        "mixers": {FULL: matrix_lstm},
+        "ffn": rounded_ffn,
+        "ffn_bias": read("use_bias"),
+        "tied": False,
+    },
+}

@@ -1,0 +1,100 @@
+"""The generic encoder-decoder: two stacks, of which the upper attends across to the lower, and either half alone.
+
+A rule answers for both stacks at once; what differs stands under its `encoder` and `decoder`, laid over the rest.
+With `nested` each stack has a config of its own inside the model's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from deepwide.architecture.attention import Attention
+from deepwide.architecture.model import Architecture, Body, Small
+from deepwide.architecture.parts import Head, Table
+from deepwide.formats.fields import Fields
+from deepwide.formats.readers.decoder import decoder_stack, embedding
+from deepwide.formats.readers.layers import attention_heads, kv_heads
+
+ENCODER, DECODER = "encoder", "decoder"
+# Which tables are one: those of both stacks and the head; of the stacks; of the decoder and the head; none.
+ALL, STACKS, HEAD, NONE = "all", "stacks", "head", "none"
+
+
+def encoder_decoder(c: Fields) -> Architecture:
+    """An encoder and the decoder that attends across to it, or the half that the asked class keeps."""
+    names = halves(c)
+    sides = _sides(c, names)
+    sharing = c.text("sharing")
+    inputs = [_inputs(side) for side in sides]
+    together = sharing in (ALL, STACKS) or len(sides) == 1
+    stacks = tuple(
+        replace(decoder_stack(side, name, causal=name == DECODER), before=parts[int(together) :])
+        for side, name, parts in zip(sides, names, inputs, strict=True)
+    )
+    top = sides[-1]
+    return Architecture(
+        name=c.text("name", c.text("model_type")),
+        family=c.text("model_type"),
+        vocab=top.number("vocab"),
+        stacks=tuple(replace(s, tokens=side.maybe("stack_tokens")) for s, side in zip(stacks, sides, strict=True)),
+        embedding=(*inputs[-1][: int(together)], *_idle(c, sharing)),
+        head=_head(top, sharing, "embedding.tokens" if together else "decoder.tokens") if DECODER in names else (),
+        context=top.maybe("context"),
+        notes=tuple(c.notes),
+    )
+
+
+def halves(c: Fields) -> tuple[str, ...]:
+    """The stacks to read: a causal class is the decoder alone, an encoder class the encoder alone."""
+    architecture, task = c.text("architecture"), c.text("task")
+    if c.rule["encoder"] is None or task == "causal" or (not task and architecture.endswith("ForCausalLM")):
+        return (DECODER,)
+    return (ENCODER,) if architecture.endswith("EncoderModel") else (ENCODER, DECODER)
+
+
+def _sides(c: Fields, names: tuple[str, ...]) -> list[Fields]:
+    """The fields of each stack, with its own part of the rule on top; the decoder learns how wide the encoder is."""
+    sides: list[Fields] = []
+    for name in names:
+        rule = {**c.rule, **c.rule[name]}
+        if not c.rule.get("nested"):
+            sides.append(replace(c, rule=rule))
+            continue
+        if sides:
+            rule["keys_width"] = sides[0].number("hidden")
+        sides.append(c.inside(name, rule))
+    return sides
+
+
+def _inputs(side: Fields) -> tuple[Small, ...]:
+    """What a stack reads: its token table first, then positions and a norm; or what the family has instead."""
+    own: tuple[Small, ...] = side.rule["inputs"](side) if "inputs" in side.rule else embedding(side)
+    return own
+
+
+def _idle(c: Fields, sharing: str) -> tuple[Small, ...]:
+    """A table that the class keeps for both stacks, and that nothing reads once each stack has its own."""
+    if sharing != NONE or not c.flag("idle_table"):
+        return ()
+    c.notes.append("untied: each stack has its own token table, and the shared one is kept though nothing reads it")
+    return (Table(name="shared", rows=c.number("vocab"), read=False),)
+
+
+def _head(c: Fields, sharing: str, table: str) -> tuple[Small, ...]:
+    tied = sharing in (ALL, HEAD)
+    return (Head(vocab=c.number("head_vocab", c("vocab")), tied=tied, bias=c.flag("head_bias"), tied_to=table),)
+
+
+def cross_attention(c: Fields) -> Body:
+    """Attention whose queries are the decoder's and whose keys and values are made of the encoder's output."""
+    heads, head_dim = attention_heads(c)
+    return Attention(
+        heads=heads,
+        kv_heads=kv_heads(c, heads),
+        head_dim=head_dim,
+        bias=c.text("attention_bias"),
+        keys=ENCODER,
+        keys_width=c.maybe("keys_width"),
+        key_rows=c.maybe("key_rows"),
+        name="cross_attention",
+    )

@@ -1,0 +1,21 @@
+"""The language model inside a config that wraps it: what the `...ForCausalLM` class of such a family builds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from deepwide.architecture.model import Architecture
+from deepwide.formats.fields import Fields
+
+
+def text_model(model_type: str, part: str = "text_config") -> Callable[[Fields], Architecture]:
+    """A reader for the language model alone, described under `part` by the rule of `model_type`."""
+
+    def reader(c: Fields) -> Architecture:
+        from deepwide.formats.families import rule  # the table of families is built from files that import this one
+
+        found = rule(model_type)
+        model: Architecture = found["reader"](c.inside(part, found))
+        return model
+
+    return reader
