@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from deepwide.answers.models import find_model
@@ -23,11 +23,22 @@ CRITERIA = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """One criterion: who is ahead of whom, by how much; no winner where the difference is inside its uncertainty."""
+
+    criterion: str
+    winner: str | None
+    loser: str | None
+    difference: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """Shapes, and a verdict in words for each criterion."""
+    """Shapes, and a verdict for each criterion."""
 
     models: tuple[Shape, ...]
-    verdict: tuple[str, ...]
+    verdict: tuple[Verdict, ...]
     tokens: int
     context: int
     on: str
@@ -37,7 +48,7 @@ class Comparison:
         """The answer as plain values."""
         return {
             "models": [m.to_dict() for m in self.models],
-            "verdict": list(self.verdict),
+            "verdict": [asdict(v) for v in self.verdict],
             "tokens": self.tokens,
             "context": self.context,
             "on": self.on,
@@ -59,7 +70,7 @@ def compare(
     shapes = tuple(shape_of(model, used, tokens=trained, context=context) for model in found)
     return Comparison(
         models=shapes,
-        verdict=tuple(v for name, field, better in CRITERIA if (v := _verdict(shapes, name, field, better))),
+        verdict=tuple(v for criterion in CRITERIA if (v := _verdict(shapes, *criterion))),
         tokens=trained,
         context=context,
         on=used.name if used else "",
@@ -76,20 +87,16 @@ def _notes(found: Sequence[Any], shapes: Sequence[Shape]) -> tuple[str, ...]:
     return tuple(said)
 
 
-def _verdict(shapes: Sequence[Shape], name: str, field: str, better: str) -> str:
-    """Who wins a criterion, by how much; "tie" where the difference is inside its uncertainty."""
+def _verdict(shapes: Sequence[Shape], name: str, field: str, better: str) -> Verdict | None:
+    """The verdict on one criterion, or nothing where a model has no such number."""
     values = [(getattr(s, field), s.model) for s in shapes]
     if any(value is None for value, _ in values):
-        return ""
-    ranked = sorted(values, key=lambda pair: pair[0])
-    (best, winner), (worst, loser) = ranked[0], ranked[-1]
-    if field == "loss":
-        gap = worst - best
-        return (
-            f"{name}: tie (largest difference {gap:.3f} nats, below {TIE})"
-            if gap < TIE
-            else f"{name}: {winner} has {better}, {gap:.3f} nats below {loser}"
-        )
-    if worst <= best * (1 + SAME_SHARE):
-        return f"{name}: the same within {SAME_SHARE:.0%}"
-    return f"{name}: {winner} has {better}, {1 - best / worst:.0%} below {loser}"
+        return None
+    (best, winner), (worst, loser) = min(values), max(values)
+    gap = worst - best
+    tied = gap < TIE if field == "loss" else worst <= best * (1 + SAME_SHARE)
+    if tied:
+        text = f"tie: {gap:.3f} nats apart, below {TIE}" if field == "loss" else f"the same within {SAME_SHARE:.0%}"
+        return Verdict(criterion=name, winner=None, loser=None, difference=gap, text=text)
+    amount = f"{gap:.3f} nats" if field == "loss" else f"{1 - best / worst:.0%}"
+    return Verdict(criterion=name, winner=winner, loser=loser, difference=gap, text=f"{better}, by {amount}")

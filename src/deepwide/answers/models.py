@@ -13,6 +13,7 @@ from deepwide.architecture.model import Architecture
 from deepwide.errors import BadInput
 from deepwide.formats import shorthand
 
+NARROW_HEAD = 64  # below this, published models over 100M parameters are rare and attention kernels run unfilled
 LARGEST_CONFIG_BYTES = 8 * 2**20  # the longest published config.json is below 1 MB
 
 
@@ -43,6 +44,8 @@ def find_model(text: str, like: str = "", instantiate: bool = False) -> Model:
     path = Path(text).expanduser()
     if text and (path.exists() or text.endswith((".json", ".safetensors", ".gguf")) and "=" not in text):
         return _from_path(path, like, instantiate)
+    if layer := shorthand.single_layer(text):
+        return _model(text, "one layer", layer)
     base, changes = shorthand.parse(text)
     if not base:
         return _from_nothing(text, changes, like)
@@ -163,11 +166,21 @@ def _changed(base: Model, text: str, changes: dict[str, Any]) -> Model:
     )
 
 
+def _warnings(architecture: Architecture) -> tuple[str, ...]:
+    """What is legal but unwise about a shape."""
+    from deepwide.architecture.sizes import sizes
+
+    head_dim = sizes(architecture).head_dim
+    if head_dim is not None and head_dim < NARROW_HEAD:
+        return (f"head_dim={head_dim} is below {NARROW_HEAD}: narrow heads fill matrix units badly and say little each",)
+    return ()
+
+
 def _model(name: str, source: str, architecture: Architecture, notes: tuple[str, ...] = ()) -> Model:
     return Model(
         name=name,
         source=source,
         ledger=lower(architecture),
         architecture=architecture,
-        notes=(*notes, *architecture.notes),
+        notes=(*notes, *architecture.notes, *_warnings(architecture)),
     )

@@ -204,6 +204,7 @@ def _latent_scores(at: Site, a: LatentAttention, query_dim: Num) -> None:
             heads=a.heads,
             latent_k=a.heads * (a.kv_rank + a.rope_dim),
             latent_n=a.heads * a.kv_rank,
+            expanded=a.kv_rank * a.heads * (a.nope_dim + a.value_dim),
         )
     )
 

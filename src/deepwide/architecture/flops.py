@@ -111,7 +111,7 @@ def _attention(op: Op, work: Pass, convention: Convention) -> Num:
     keys = _keys(op, work, new)
     k, n = op.k, op.n
     if convention == "counter":
-        return 2 * (k + n) * new * keys * work.batch
+        return 2 * ((k + n) * new * _kept(op, keys, new) + op.expanded * work.past) * work.batch
     if op.latent_k is not None and op.latent_n is not None and isinstance(new, int) and new == 1:
         k, n = op.latent_k, op.latent_n
     return _halved(op, 2 * (k + n) * work.batch, new, keys)
@@ -123,6 +123,13 @@ def _keys(op: Op, work: Pass, new: Num) -> Num:
     if op.keys == op.stream:
         return new + work.past
     return work.streams.get(op.keys, work.tokens)
+
+
+def _kept(op: Op, keys: Num, new: Num) -> Num:
+    """Keys that an unfused run multiplies with: all, whatever the mask, but a windowed cache keeps its window alone."""
+    if op.window is None or op.keys != op.stream or op.key_rows is not None:
+        return keys
+    return new + _least(keys - new, op.window - 1)
 
 
 def _halved(op: Op, flops_per_pair: Num, new: Num, keys: Num) -> Num:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from deepwide.architecture import attention, ffn, linear, parts, recurrent, sparse
@@ -93,8 +93,8 @@ def lower(architecture: Architecture) -> Ledger:
 
 
 def _stack(site: Site, stack: Stack, generates: bool) -> None:
-    at = replace(
-        site, hidden=stack.hidden, stream=stack.name, causal=stack.causal, generates=generates, rows=stack.tokens
+    at = site.placed(
+        hidden=stack.hidden, stream=stack.name, causal=stack.causal, generates=generates, rows=stack.tokens
     )
     _place_all(at, stack.name, stack.before)
     for run in stack.runs:
@@ -104,7 +104,7 @@ def _stack(site: Site, stack: Stack, generates: bool) -> None:
 
 def _run(site: Site, stack: str, run: Run) -> None:
     prefix = f"{stack}.{run.name}" if run.name else stack
-    at = replace(site, prefix=prefix, repeat=run.layers, stored=run.owned if run.shared else run.layers)
+    at = site.placed(prefix=prefix, repeat=run.layers, stored=run.owned if run.shared else run.layers)
     for branch in run.layer.branches:
         _branch(at, prefix, branch)
     for small in run.layer.extra:
@@ -113,7 +113,7 @@ def _run(site: Site, stack: str, run: Run) -> None:
 
 def _branch(at: Site, prefix: str, branch: Branch) -> None:
     if branch.owned is not None:
-        at = replace(at, stored=branch.owned)
+        at = at.placed(stored=branch.owned)
     at.prefix = f"{prefix}.{getattr(branch.body, 'name', type(branch.body).__name__.lower())}"
     if branch.before:
         parts.norm(at, branch.before, at.hidden, "norm")
@@ -125,7 +125,7 @@ def _branch(at: Site, prefix: str, branch: Branch) -> None:
 
 
 def _place_all(site: Site, prefix: str, bodies: Iterable[Small], **changes: Any) -> None:
-    at = replace(site, prefix=prefix, **changes)
+    at = site.placed(prefix=prefix, **changes)
     for body in bodies:
         _place(at, prefix, body)
 

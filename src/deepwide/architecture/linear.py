@@ -111,8 +111,10 @@ def matrix_lstm(at: Site, m: MatrixLSTM) -> None:
     input_gate and forget_gate [hidden, heads], always with a bias
     """
     at.part = "recurrent"
-    for role, width in (("query", m.key_width), ("key", m.key_width), ("value", m.value_width), ("gate", m.value_width)):
-        at.matrix(role, at.hidden, width, bias=m.bias, split="column")
+    for role in ("query", "key"):
+        at.matrix(role, at.hidden, m.key_width, bias=m.bias, split="column")
+    for role in ("value", "gate"):
+        at.matrix(role, at.hidden, m.value_width, bias=m.bias, split="column")
     for role in ("input_gate", "forget_gate"):
         at.matrix(role, at.hidden, m.heads, bias=True, split="column")
     chunks = Chunks(tokens=m.chunk, pairs=m.key_width + m.value_width)

@@ -109,7 +109,8 @@ class Convolution:
     """A convolution over time: weight [channels, inputs / groups, kernel].
 
     Depthwise, with as many groups as channels, when inputs_per_group is 1; else of one group unless `groups` says
-    more. A `causal` one is padded by kernel - 1 on both sides and cut.
+    more. A `causal` one is padded by kernel - 1 on both sides and cut. `rows` is the number of its outputs where it is
+    not that of the stream's tokens: a convolution over pictures, or one that others shorten.
     """
 
     name: str
@@ -120,13 +121,14 @@ class Convolution:
     part: Part = "recurrent"
     groups: Num | None = None
     causal: bool = False
+    rows: Num | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """Work beside the matrices: scores against a table of relative positions, a kernel shared by the channels of a head.
+    """Work beside the matrices: scores against a table of relative positions, a kernel shared within a head.
 
-    `k`, `n` as in the ledger's operations; scores are taken with the stream's own tokens, or with `key_rows` of a table.
+    `k`, `n` as in the ledger's operations; scores are with the stream's own tokens, or with `key_rows` of a table.
     """
 
     name: str
@@ -211,7 +213,7 @@ def convolution(at: Site, c: Convolution) -> None:
     at.part = c.part
     at.vector(c.name, c.channels, c.inputs_per_group, c.kernel)
     depthwise = isinstance(c.inputs_per_group, int) and c.inputs_per_group == 1
-    at.op(
+    (at if c.rows is None else at.placed(rows=c.rows)).op(
         "conv",
         c.name,
         c.inputs_per_group * c.kernel,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from deepwide.architecture.attention import Attention, LatentAttention
 from deepwide.architecture.ffn import Experts, FeedForward
-from deepwide.architecture.model import Architecture, Body
+from deepwide.architecture.model import Architecture, Assembly, Beside, Body
 from deepwide.units import Num
 
 
@@ -30,8 +30,14 @@ class Sizes:
 
 
 def bodies(architecture: Architecture) -> list[Body]:
-    """The bodies of the main stack's branches, run by run."""
-    return [branch.body for run in architecture.main.runs for branch in run.layer.branches]
+    """The bodies of the main stack's branches, run by run; the parts of those that are put together from several."""
+    return [part for run in architecture.main.runs for branch in run.layer.branches for part in _parts(branch.body)]
+
+
+def _parts(body: Body) -> list[Body]:
+    if isinstance(body, Assembly):
+        return [inner for part in body.parts for inner in _parts(part)]
+    return list(body.mixers) if isinstance(body, Beside) else [body]
 
 
 def sizes(architecture: Architecture) -> Sizes:

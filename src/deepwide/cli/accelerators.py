@@ -28,7 +28,7 @@ def command(search: str, as_json: bool) -> None:
     from deepwide.cli.tables import print_table
 
     heads = ("accelerator", "year", "memory", "bandwidth", "16-bit", "8-bit", "link", "watts", "sure")
-    print_table(heads, [_cells(a) for a in found])
+    print_table(heads, [_cells(a) for a in found], words=("link", "sure"))
     click.echo(f"{len(found)} accelerators.")
 
 

@@ -36,15 +36,25 @@ def command(models: tuple[str, ...], on: str, tokens: int | None, context: int, 
 def _draw(answer: Comparison) -> None:
     from deepwide.cli.tables import print_table
 
-    heads = ["", *(m.model if len(m.model) < 34 else f"{m.model[:31]}..." for m in answer.models)]
+    letters = {m.model: chr(ord("A") + i) for i, m in enumerate(answer.models)}
+    for name, letter in letters.items():
+        click.echo(f"  {click.style(letter, bold=True)}  {name}")
     rows = [(name, *(cell(m) for m in answer.models)) for name, cell in ROWS.items()]
+    heads = ("", *(letters[m.model] for m in answer.models))
     print_table(heads, [row for row in rows if any(value != "-" for value in row[1:])])
     where = f", decoding at batch 1 on {answer.on} with {answer.context:,} tokens in view" if answer.on else ""
     click.echo(f"Trained on {units.count(answer.tokens)} tokens{where}, bf16.\n")
-    for line in answer.verdict:
-        click.echo(f"  {line}")
+    for v in answer.verdict:
+        winner = f"{letters[v.winner]} against {letters[v.loser]}: " if v.winner and v.loser else ""
+        click.echo(f"  {v.criterion:<12}{winner}{v.text}")
     click.echo()
-    notes(answer.notes)
+    notes(_lettered(note, letters) for note in answer.notes)
+
+
+def _lettered(note: str, letters: dict[str, str]) -> str:
+    """A note with the long name of its model replaced by its letter."""
+    name, sign, rest = note.partition(": ")
+    return f"{letters[name]}{sign}{rest}" if name in letters else note
 
 
 def _predicted(value: float | None, low: float | None, high: float | None) -> str:

@@ -48,6 +48,8 @@ def headline(model: Model) -> str:
     from deepwide.architecture.sizes import sizes
 
     s = sizes(model.architecture)
+    if not s.layers:
+        return "one layer, by itself"
     words = [model.architecture.family, f"{s.layers} layers", f"hidden {s.hidden:,}"]
     if s.heads is not None:
         shared = f" ({s.kv_heads} KV)" if s.kv_heads is not None and s.kv_heads != s.heads else ""
@@ -103,9 +105,8 @@ def _growth(answer: Count) -> None:
 
 def _work(answer: Count) -> None:
     forward, both = answer.forward_flops, answer.forward_flops + answer.backward_flops
-    per_context = units.flops(answer.attention_flops_per_context_token)
-    click.echo(
-        f"  a token     {units.flops(forward)} forward, {units.flops(both)} with backward, "
-        f"and {per_context} of attention for each token before it"
-    )
+    scores = answer.attention_flops_per_context_token
+    seen = f"; attention adds {units.flops(scores)} for each token before it" if scores else ""
+    if forward:
+        click.echo(f"  a token     {units.flops(forward)} forward, {units.flops(both)} with backward{seen}")
     click.echo(f"  weights     {units.size(2 * answer.total)} in bf16, {units.size(4 * answer.total)} in fp32\n")

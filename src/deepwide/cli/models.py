@@ -22,7 +22,8 @@ def command(search: str, as_json: bool) -> None:
         return
     from deepwide.cli.tables import print_table
 
-    print_table(("model", "maker", "year", "params", "layers", "hidden", "source"), [_cells(m) for m in found])
+    heads = ("model", "maker", "year", "params", "layers", "hidden", "source")
+    print_table(heads, [_cells(m) for m in found], words=("maker", "source"))
     click.echo(f"{len(found)} models.")
 
 

@@ -36,8 +36,8 @@ class Precision:
 class GgufMix:
     """A GGUF file type: most matrices in `base`, the head in `head`, some roles in a better type in some layers.
 
-    `better` maps a role to (type, which layers): "all", "more" (llama.cpp's use_more_bits: the first and last eighth
-    and every third between) or "eighth" (the first eighth).
+    `better` holds (role, type, which layers), each taking of the layers that are left: "all", the first "two", "four",
+    "eighth" or "sixteenth", or "more" (llama.cpp's use_more_bits: the first and last eighth and every third between).
     """
 
     name: str
@@ -85,7 +85,13 @@ GGUF_MIXES = (
         name="q3_k_m",
         base="Q3_K",
         head="Q6_K",
-        better=(("value", "Q4_K", "all"), ("down", "Q4_K", "all"), ("output", "Q4_K", "all")),
+        better=(
+            ("value", "Q5_K", "two"),
+            ("value", "Q4_K", "all"),
+            ("down", "Q5_K", "sixteenth"),
+            ("down", "Q4_K", "all"),
+            ("output", "Q4_K", "all"),
+        ),
     ),
     GgufMix(name="q3_k_s", base="Q3_K", head="Q6_K"),
     GgufMix(
@@ -159,11 +165,11 @@ def _gguf_bytes(w: Weight, mix: GgufMix) -> Num:
     if w.part == "head":
         return _blocks(w, mix.head) * w.copies * w.repeat
     role = w.role.removeprefix("expert_").removeprefix("shared_")
-    for better_role, kind, where in mix.better:
-        if role == better_role:
-            chosen = _layers(where, w.repeat)
-            return (_blocks(w, kind) * chosen + _blocks(w, mix.base) * (w.repeat - chosen)) * w.copies
-    return _blocks(w, mix.base) * w.copies * w.repeat
+    total, left = 0, w.repeat
+    for kind, where in [(kind, where) for better_role, kind, where in mix.better if better_role == role]:
+        chosen = min(_layers(where, w.repeat), left)
+        total, left = total + _blocks(w, kind) * chosen, left - chosen
+    return (total + _blocks(w, mix.base) * left) * w.copies
 
 
 def _blocks(w: Weight, kind: str) -> Num:
@@ -179,4 +185,4 @@ def _layers(where: str, layers: Num) -> int:
     n = int(layers)
     if where == "more":
         return sum(1 for i in range(n) if i < n // 8 or i >= 7 * n // 8 or (i - n // 8) % 3 == 2)
-    return {"all": n, "eighth": n // 8, "four": min(4, n)}[where]
+    return {"all": n, "eighth": n // 8, "sixteenth": n // 16, "four": 4, "two": 2}[where]

@@ -7,7 +7,7 @@ what the family's configuration class falls back to, and last the reader's own d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,9 +34,9 @@ SPELLINGS: dict[str, tuple[str, ...]] = {
     "types": ("type_vocab_size",),
 }
 # Questions of structure: a family's rule answers them, never a field that happens to be called so.
-STRUCTURE = frozenset(
-    "mixers ffns mixer_kinds ffn_kinds layer_extra embedding_extra head_extra after norm norms sharing".split()
-)
+STRUCTURE = frozenset(("mixers", "ffns", "mixer_kinds", "ffn_kinds", "norm", "norms", "after", "sharing"))
+STRUCTURE |= {"layer_extra", "embedding_extra", "head_extra"}
+SPELLED = {name: (*spellings, name) for name, spellings in SPELLINGS.items()}
 LARGEST = 10**12
 MOST_LAYERS = 100_000
 _ABSENT: Any = object()
@@ -78,21 +78,22 @@ class Fields:
             return self._ruled(self.rule[name], otherwise)
         if name in STRUCTURE:
             return otherwise
-        value = self.raw(*SPELLINGS.get(name, ()), name)
+        value = self._first(SPELLED.get(name) or (name,))
         return otherwise if value is _ABSENT or value is None else value
 
     def _ruled(self, choice: Any, otherwise: Any) -> Any:
         if isinstance(choice, Field):
-            value = self.raw(*choice.names)
+            value = self._first(choice.names)
             if value is _ABSENT or value is None:
                 return otherwise if choice.otherwise is None else choice.otherwise
             return value
-        if isinstance(choice, Callable):  # type: ignore[arg-type]  # typing wants a class; this is the ABC
-            return choice(self)
-        return choice
+        return choice(self) if callable(choice) else choice
 
     def raw(self, *names: str) -> Any:
         """The value under the first of these names, in the config before the defaults, or a marker of absence."""
+        return self._first(names)
+
+    def _first(self, names: tuple[str, ...]) -> Any:
         for source in (self.config, self.defaults):
             for name in names:
                 if name in source:
@@ -101,7 +102,7 @@ class Fields:
 
     def has(self, name: str) -> bool:
         """Whether the user or the config itself (not its defaults) says so."""
-        return name in self.changes or any(s in self.config for s in (*SPELLINGS.get(name, ()), name))
+        return name in self.changes or any(s in self.config for s in SPELLED.get(name) or (name,))
 
     def number(self, name: str, otherwise: Any = None) -> Any:
         """A whole number of at least 0, or what `otherwise` gives; an array passes as it is."""
@@ -119,7 +120,7 @@ class Fields:
                 raise BadInput(f"{self.where}: {self.spelled(name)}={_short(value)} must be a whole number")
         elif not 0 <= value <= (MOST_LAYERS if name == "layers" else LARGEST):
             most = MOST_LAYERS if name == "layers" else LARGEST
-            raise BadInput(f"{self.where}: {self.spelled(name)}={value} must lie between 0 and {most}")
+            raise BadInput(f"{self.where}: {self.spelled(name)}={_short(value)} must lie between 0 and {most}")
         return value
 
     def maybe(self, name: str) -> Any:

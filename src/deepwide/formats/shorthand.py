@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from deepwide.architecture.model import Architecture, Small, Stack
+from deepwide.architecture.parts import Linear, TokenEmbedding
 from deepwide.errors import BadInput, did_you_mean
 from deepwide.units import parse_count
 
@@ -63,6 +65,23 @@ def _change(word: str) -> tuple[str, Any]:
     return name, size
 
 
+def single_layer(text: str) -> Architecture | None:
+    """One layer by itself, `linear=768x3072` (y = xW + b) or `embedding=50000x768`; None for anything else."""
+    kind, _, shape = text.partition("=")
+    if kind not in ("linear", "embedding"):
+        return None
+    sizes = shape.lower().replace("×", "x").split("x")
+    if len(sizes) != 2:
+        raise BadInput(f"{text!r}: write two sizes, for instance linear=768x3072 or embedding=50000x768")
+    first, second = (parse_count(size, kind) for size in sizes)
+    if first < 1 or second < 1:
+        raise BadInput(f"{text!r}: both sizes must be at least 1")
+    part: Small = Linear(name="linear", outputs=second, bias=True) if kind == "linear" else TokenEmbedding(vocab=first)
+    hidden, vocab = (first, 0) if kind == "linear" else (second, first)
+    stack = Stack(name="layer", hidden=hidden, runs=(), before=(part,))
+    return Architecture(name=text, family=kind, vocab=vocab, stacks=(stack,))
+
+
 def completed(changes: Mapping[str, Any], gated: bool) -> tuple[dict[str, Any], list[str]]:
     """A shape from nothing but shorthand: heads of 128 and an FFN of 8/3 (gated) or 4 hidden where left out."""
     shape, notes = dict(changes), []
@@ -105,6 +124,9 @@ def carried(changes: Mapping[str, Any], base: Mapping[str, int]) -> tuple[dict[s
         if hidden % head_dim == 0:
             shape["heads"], shape["head_dim"] = hidden // head_dim, head_dim
             notes.append(f"heads={shape['heads']} follow the width: {head_dim} each, as in the model")
+        elif hidden % base["heads"] == 0:
+            shape["head_dim"] = hidden // base["heads"]
+            notes.append(f"heads={base['heads']} are kept, so head_dim becomes {shape['head_dim']}")
     if "heads" in shape and "head_dim" not in shape and hidden % shape["heads"] == 0:
         shape["head_dim"] = hidden // shape["heads"]
     heads = shape.get("heads", base["heads"])

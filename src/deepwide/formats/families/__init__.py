@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import Any
 
 from deepwide.errors import BadInput, did_you_mean
+from deepwide.formats.tensors import shown
 
 Rule = Mapping[str, Any]
 # The files, the commonest families first: they are opened one after the other until the model type is found.
@@ -19,14 +20,17 @@ FILES = (
     "dense",
     "moe",
     "classic",
+    "dense_variants",
     "gemma",
     "latent",
     "moe_variants",
     "streams",
     "hybrids",
     "linear_hybrids",
+    "zamba",
     "recurrent_models",
     "inkling",
+    "qwen_vision",
     "encoders",
     "encoders_relative",
     "encoders_compact",
@@ -35,8 +39,11 @@ FILES = (
     "sequence",
     "t5",
     "multimodal",
+    "vision",
+    "audio",
     "published",
     "historic",
+    "text_parts",
 )
 
 
@@ -59,6 +66,6 @@ def unknown(model_type: str) -> BadInput:
     """The error for a model type that no file knows: it names the nearest, and the two ways out."""
     known = [name for table in tables() for name in table]
     return BadInput(
-        f"model_type={model_type!r} is an unknown family{did_you_mean(model_type, known)}; "
+        f"model_type={shown(model_type)!r} is an unknown family{did_you_mean(model_type, known)}; "
         "apply a known one with --like FAMILY, or build it exactly with --instantiate"
     )

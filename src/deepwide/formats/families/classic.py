@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import chain, islice
 from typing import Any
 
 from deepwide.architecture.attention import Attention
 from deepwide.architecture.model import Small
-from deepwide.architecture.parts import LAYER, Linear, Norm, Vector
+from deepwide.architecture.parts import LAYER, Linear, Norm, Operation, Vector
 from deepwide.errors import BadInput
-from deepwide.formats.families.dense import biased, hidden_over_heads, language_part
+from deepwide.formats.families.dense import biased, hidden_over_heads
 from deepwide.formats.fields import Fields, read
 from deepwide.formats.readers.decoder import decoder
 from deepwide.formats.readers.layers import FULL, SLIDING, attention_heads
+from deepwide.formats.readers.text import language_part
 
 
 def all_heads(c: Fields) -> Any:
@@ -31,11 +33,12 @@ def alternating(c: Fields) -> list[str] | None:
     if hasattr(layers, "dtype"):
         return None
     try:
-        kinds = [kind for names, times in groups for _ in range(min(times, layers)) for kind in names[:layers]]
+        repeated = (names for names, times in groups if [*names] for _ in range(times))
+        kinds = list(islice(chain.from_iterable(repeated), layers))
     except (TypeError, ValueError):
-        raise BadInput(f"{c.where}: attention_types must look like [[['global', 'local'], 12]]") from None
-    if not kinds:
-        raise BadInput(f"{c.where}: attention_types names no layers; leave it out to alternate global and local")
+        kinds = []
+    if layers and not {"global", "local"}.issuperset(map(str, kinds or "?")):
+        raise BadInput(f"{c.where}: attention_types must look like [[['global', 'local'], 12]]")
     return [SLIDING if kinds[i % len(kinds)] == "local" else FULL for i in range(layers)]
 
 
@@ -60,9 +63,9 @@ def opt_norm(c: Fields) -> Norm:
 
 
 def opt_width(c: Fields) -> Any:
-    """The width of OPT's embedding where it differs from the hidden size."""
-    width = c("word_embed_proj_dim")
-    return None if width == c("hidden") else width
+    """The width of OPT's embedding where it differs from the hidden size; in a sweep of widths it follows them."""
+    width, hidden = c("word_embed_proj_dim"), c("hidden")
+    return None if hasattr(hidden, "dtype") or width == hidden else width
 
 
 def opt_projection(direction: str) -> Any:
@@ -79,11 +82,17 @@ def opt_projection(direction: str) -> Any:
 
 
 def relative_positions(c: Fields) -> tuple[Small, ...]:
-    """XLNet's projection of positions, its three biases, and its two segment vectors, in every layer."""
+    """XLNet: in every layer a projection of positions, scores against them, three biases, two segment vectors.
+
+    Distances run both ways, so there are two positions for each token.
+    """
     heads, head_dim = attention_heads(c)
+    width, hidden = heads * head_dim, c.number("hidden")
     biases = (Vector(name=f"{of}_bias", shape=(heads, head_dim), part="attention") for of in ("r_r", "r_s", "r_w"))
     return (
-        Linear(name="relative", outputs=heads * head_dim, part="attention"),
+        Linear(name="relative", outputs=width, part="attention"),
+        Operation(name="relative_back", kind="matmul", k=hidden, n=width),
+        Operation(name="relative_scores", kind="attention", k=2 * width),
         *biases,
         Vector(name="segments", shape=(2, heads, head_dim), part="attention"),
     )
@@ -95,9 +104,7 @@ def cross_attention(c: Fields) -> Attention | None:
         return None
     heads, head_dim = attention_heads(c)
     bias = c.text("attention_bias")
-    return Attention(
-        heads=heads, kv_heads=heads, head_dim=head_dim, bias=bias, keys="encoder", name="cross_attention"
-    )
+    return Attention(heads=heads, kv_heads=heads, head_dim=head_dim, bias=bias, keys="encoder", name="cross_attention")
 
 
 def codebooks(c: Fields) -> Any:

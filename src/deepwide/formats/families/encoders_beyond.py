@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from deepwide.architecture.attention import Attention
 from deepwide.architecture.model import Assembly, Body, Small
 from deepwide.architecture.parts import LAYER, Head, Linear, Norm, NormLayer, Table, Vector
 from deepwide.errors import BadInput
@@ -155,8 +154,7 @@ def long_window(c: Fields, kind: str) -> Body:
 def gated_attention(c: Fields, kind: str, window: int | None = None) -> Body:
     """NeoMME: an output gate, norms without gains, and a number per head that removes a token's own value."""
     body = attention(c, kind)
-    if window is not None and isinstance(body, Attention):
-        body = replace(body, window=window)
+    body = body if window is None else replace(body, window=window)
     alpha = Vector(name="own_value", shape=(c.number("heads"),), part="attention")
     return Assembly(parts=(body, alpha), name="attention")
 

@@ -24,10 +24,10 @@ def narrow(c: Fields) -> Any:
     return c.number("intra_bottleneck_size" if c.flag("use_bottleneck") else "hidden")
 
 
-def bottleneck(name: str, inputs: Any, outputs: Any) -> tuple[Small, ...]:
-    """A projection and its norm."""
+def bottleneck(name: str, inputs: Any, outputs: Any, used: bool = True) -> tuple[Small, ...]:
+    """A projection and its norm; an unused one is there, and no token passes it."""
     return (
-        Linear(name=name, inputs=inputs, outputs=outputs, bias=True, part="other"),
+        Linear(name=name, inputs=inputs, outputs=outputs, bias=True, part="other", rows=None if used else 0),
         NormLayer(norm=LAYER, name=f"{name}_norm", width=outputs),
     )
 
@@ -50,7 +50,7 @@ def bottlenecked_attention(c: Fields, kind: str) -> Body:
     if c.flag("use_bottleneck"):
         parts += bottleneck("input_bottleneck", hidden, width)
         if c.flag("key_query_shared_bottleneck"):
-            parts += bottleneck("query_bottleneck", hidden, width)
+            parts += bottleneck("query_bottleneck", hidden, width, used=not c.flag("use_bottleneck_attention"))
     return Assembly(parts=(body, *parts), name="attention")
 
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from deepwide.architecture.attention import Attention
 from deepwide.architecture.model import Assembly, Body, Small
 from deepwide.architecture.parts import LAYER, Linear, NormLayer, Operation, Table
 from deepwide.errors import BadInput
@@ -31,9 +30,7 @@ def hashed(c: Fields, kind: str) -> Body:
 
 def chunked(c: Fields, kind: str) -> Body:
     """Attention to a token's own chunk and the chunks beside it."""
-    body = attention(c, kind)
-    window = chunks(c, "local_attn_chunk_length", "local_num_chunks")
-    return replace(body, window=window) if isinstance(body, Attention) else body
+    return replace(attention(c, kind), window=chunks(c, "local_attn_chunk_length", "local_num_chunks"))
 
 
 def chunks(c: Fields, length: str, number: str) -> Any:
@@ -61,9 +58,7 @@ def axial_positions(c: Fields) -> tuple[Small, ...]:
             "with one entry of axial_pos_shape for each"
         )
     rows = [c.checked("axial_pos_shape", axis) for axis in shape]
-    return tuple(
-        Table(name=f"axis{i}", rows=rows[i], width=width, part="position") for i, width in enumerate(widths)
-    )
+    return tuple(Table(name=f"axis{i}", rows=rows[i], width=width, part="position") for i, width in enumerate(widths))
 
 
 def both_streams(c: Fields) -> tuple[Small, ...]:
@@ -91,8 +86,7 @@ def with_global_queries(c: Fields, kind: str) -> Body:
     """Attention in a window, and projections for tokens that see all others: none, unless the caller marks some."""
     given = c("attention_window", 512)
     window = int(kind) if isinstance(given, list | tuple) else given
-    body = attention(c, kind)
-    body = replace(body, window=window + 1) if isinstance(body, Attention) else body
+    body = replace(attention(c, kind), window=window + 1)
     roles = ("query", "key", "value")
     extra = (Linear(name=f"global_{role}", bias=True, part="attention", rows=0) for role in roles)
     return Assembly(parts=(body, *extra), name="attention")

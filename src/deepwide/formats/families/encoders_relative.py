@@ -48,10 +48,16 @@ def relative_table_v2(c: Fields) -> tuple[Small, ...]:
         parts.append(NormLayer(norm=LAYER, name="relative_norm"))
     kernel = c.number("conv_kernel_size", 0)
     if kernel:
-        width = shared_out(c, "conv_groups", "hidden")
-        hidden = c.number("hidden")
-        parts.append(Convolution(name="convolution", channels=hidden, kernel=kernel, inputs_per_group=width, bias=True))
-        parts.append(NormLayer(norm=LAYER, name="convolution_norm"))
+        convolution = Convolution(
+            name="convolution",
+            channels=c.number("hidden"),
+            kernel=kernel,
+            inputs_per_group=shared_out(c, "conv_groups", "hidden"),
+            groups=c.number("conv_groups", 1),
+            bias=True,
+            part="other",
+        )
+        parts += [convolution, NormLayer(norm=LAYER, name="convolution_norm")]
     return tuple(parts)
 
 
@@ -105,7 +111,7 @@ def filling_heads(c: Fields) -> Any:
 def funnel_blocks(c: Fields) -> tuple[list[int], list[int]]:
     """Layers in each block, and how often each block's weights run."""
     sizes = [c.checked("block_sizes", n) for n in c.listed("block_sizes")]
-    repeats = [c.checked("block_repeats", n) for n in c("block_repeats") or [1] * len(sizes)]
+    repeats = [c.checked("block_repeats", n) for n in c.listed("block_repeats") or [1] * len(sizes)]
     if not sizes or len(sizes) != len(repeats):
         raise BadInput(f"{c.where}: block_sizes={sizes} and block_repeats={repeats} must be lists of the same length")
     return sizes, repeats

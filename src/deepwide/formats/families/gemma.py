@@ -9,7 +9,7 @@ from typing import Any
 from deepwide.architecture.attention import Attention
 from deepwide.architecture.ffn import Experts, FeedForward
 from deepwide.architecture.model import Architecture, Body, Small, Stack
-from deepwide.architecture.parts import LAYER, RMS, Linear, NormLayer, Table, Vector
+from deepwide.architecture.parts import LAYER, RMS, Linear, NormLayer, Operation, Table, Vector
 from deepwide.errors import BadInput
 from deepwide.formats.families.dense import every
 from deepwide.formats.fields import Fields
@@ -29,7 +29,7 @@ def gemma_attention(c: Fields, kind: str) -> Body:
 
 
 def sharing(c: Fields, kinds: list[str]) -> list[bool]:
-    """Which layers take over keys and values: the last `num_kv_shared_layers`, each from the last of its kind before."""
+    """Layers that take over keys and values: the last `num_kv_shared_layers`, each from the last of its kind."""
     shared = c.number("num_kv_shared_layers", 0)
     first = len(kinds) - shared
     if first < 0:
@@ -56,7 +56,7 @@ def gemma4_layers(c: Fields) -> list[Values]:
     """Gemma 4: full layers have wider heads, and may use keys as values."""
     kinds = gemma4_kinds(c)
     own, values_too = overrides(c, kinds), c.flag("attention_k_eq_v")
-    layers = [
+    layers: list[Values] = [
         (kind, {**own[i], "shared_kv": shared, "value_is_key": values_too and kind == FULL})
         for i, (kind, shared) in enumerate(zip(kinds, sharing(c, kinds), strict=True))
     ]
@@ -155,12 +155,14 @@ def layer_input(c: Fields) -> tuple[Small, ...]:
 
 def alternating_updates(c: Fields) -> tuple[Small, ...]:
     """Gemma 3n: several residual streams, predicted and corrected by small matrices (AltUp, arXiv:2301.13310)."""
-    streams = c.number("altup_num_inputs")
+    streams, hidden = c.number("altup_num_inputs"), c.number("hidden")
     return (
-        Vector(name="altup_scale", shape=(c.number("hidden"),)),
+        Vector(name="altup_scale", shape=(hidden,)),
         Linear(name="altup_correct", inputs=streams, outputs=streams),
         Linear(name="altup_predict", inputs=streams, outputs=streams * streams),
         Linear(name="altup_router", outputs=streams),
+        Operation(name="altup_router_again", kind="matmul", k=hidden, n=streams, part="other"),
+        Operation(name="altup_mixing", kind="matmul", k=streams, n=streams * hidden, part="other"),
         NormLayer(norm=RMS, name="altup_norm"),
     )
 

@@ -5,7 +5,7 @@ Two kinds of layers, each with head counts of its own: `hybrid_sliding` look thr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from deepwide.architecture.attention import Attention
@@ -95,9 +95,10 @@ def clipped(c: Fields, kind: str) -> Assembly:
         Vector(name="distance_scale", shape=(heads, c.number("d_rel")), part="attention"),
     ]
     for role in ("key", "value"):
-        dynamic = kind in (ALL, FIRST_ALL)
-        own = dynamic_kernel(c, role, groups, width) if dynamic else (short(c, f"{role}_convolution", groups * width, "attention"),)
-        parts.extend(own)
+        if kind in (ALL, FIRST_ALL):
+            parts.extend(dynamic_kernel(c, role, groups, width))
+        else:
+            parts.append(short(c, f"{role}_convolution", groups * width, "attention"))
     return Assembly(parts=tuple(parts), name="attention")
 
 
@@ -127,8 +128,7 @@ def block_choices(c: Fields, mixer: str, ffn: str) -> tuple[Small, ...]:
 
 def scaled_network(c: Fields, kind: str) -> Assembly:
     """Inkling's dense network, with one scale for all."""
-    width = c("dense_intermediate_size")
-    network = FeedForward(ffn=c.number("intermediate_size") if width is None else c.checked("dense_intermediate_size", width))
+    network = FeedForward(ffn=c.number("dense_intermediate_size", c.number("intermediate_size")))
     return Assembly(parts=(network, Vector(name="scale", shape=(1,), part="ffn")), name="ffn")
 
 
@@ -145,14 +145,15 @@ def sunk_experts(c: Fields, kind: str) -> Experts:
     )
 
 
-def router_scale(extra: Callable[[Fields, str, str], tuple[Small, ...]]) -> Callable[[Fields, str, str], tuple[Small, ...]]:
-    """One scale for all of a router's choices."""
+def router_scale(c: Fields, mixer: str, ffn: str) -> tuple[Small, ...]:
+    """Inkling: one scale for all of a router's choices, and the convolutions after both branches."""
+    scale = (Vector(name="router_scale", shape=(1,), part="router"),) if ffn == SPARSE else ()
+    return (*scale, *output_convolutions(c, mixer, ffn))
 
-    def scaled(c: Fields, mixer: str, ffn: str) -> tuple[Small, ...]:
-        scale = (Vector(name="router_scale", shape=(1,), part="router"),) if ffn == SPARSE else ()
-        return (*scale, *extra(c, mixer, ffn))
 
-    return scaled
+def expert_width(c: Fields) -> Any:
+    """Inkling: where the dense width is named apart, the plain one is that of an expert."""
+    return c("moe_intermediate_size" if c("dense_intermediate_size") is None else "intermediate_size")
 
 
 def chosen(c: Fields, experts: Any) -> Any:
@@ -167,25 +168,25 @@ COMMON = {
     "reader": decoder,
     "positions": "relative",
     "embedding_norm": True,
-    "window": read("sliding_window_size", "sliding_window"),
-    "conv_kernel_size": read("conv_kernel_size", "sconv_kernel_size"),
-    "experts": read("n_routed_experts", "num_local_experts"),
+    "window": read("sliding_window", "sliding_window_size"),
+    "conv_kernel_size": read("sconv_kernel_size", "conv_kernel_size"),
+    "experts": read("num_local_experts", "n_routed_experts"),
     "tied": False,
 }
 
 FAMILIES: dict[str, Mapping[str, Any]] = {
     "inkling_text": {
         **COMMON,
-        "expert_ffn": lambda c: c("intermediate_size" if c("dense_intermediate_size") is not None else "moe_intermediate_size"),
+        "expert_ffn": expert_width,
         "mixers": {ALL: convolved, NEAR: convolved},
         "mixer_kinds": local_or_sixths,
         "ffns": {DENSE: scaled_network, SPARSE: sunk_experts},
         "ffn_kinds": dense_first("dense_mlp_idx", otherwise=0),
-        "layer_extra": for_kinds(router_scale(output_convolutions)),
+        "layer_extra": for_kinds(router_scale),
     },
     "inkling2_text": {
         **COMMON,
-        "expert_ffn": read("moe_intermediate_size", "intermediate_size"),
+        "expert_ffn": read("intermediate_size", "moe_intermediate_size"),
         "mixers": dict.fromkeys((ALL, NEAR, FIRST_ALL, FIRST_NEAR), clipped),
         "mixer_kinds": first_apart(local_or_sixths),
         "ffn_kinds": lambda c: by_index(c, lambda i: SPARSE),

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from deepwide.architecture.attention import LatentAttention
+from deepwide.architecture.ffn import Experts
 from deepwide.architecture.model import Architecture, Branch, Layer, Run, Small, Stack
 from deepwide.architecture.parts import RMS, Linear, NormLayer
 from deepwide.errors import BadInput
@@ -22,7 +23,6 @@ from deepwide.formats.readers.patterns import (
     sparse_where,
     varying,
 )
-from deepwide.formats.readers.text import text_model
 
 CHOOSES, SHARES = "full", "shared"  # how configs name layers with an indexer, and those that reuse an earlier choice
 PATTERN = {"F": CHOOSES, "S": SHARES}  # the same as letters of a word
@@ -97,10 +97,15 @@ def dots_layers(c: Fields) -> list[tuple[str, Mapping[str, Any]]]:
     if given is None:
         sliding = _sliding_sizes(c)
         return [(kind, sliding if kind == SLIDING else {}) for kind in kinds]
-    if not isinstance(given, Mapping) or not all(str(k).isdigit() and isinstance(v, Mapping) for k, v in given.items()):
+    if not isinstance(given, Mapping) or not all(_numbered(k) and isinstance(v, Mapping) for k, v in given.items()):
         raise BadInput(f"{c.where}: per_layer_config must give a table of fields for each layer number")
     own = {int(i): {OWN.get(k, k): v for k, v in values.items()} for i, values in given.items()}
     return [(kind, own.get(i, {})) for i, kind in enumerate(kinds)]
+
+
+def _numbered(key: Any) -> bool:
+    """Whether a key is the number of a layer, as JSON spells it."""
+    return str(key).isdecimal() and len(str(key)) < 7
 
 
 def _dots_kinds(c: Fields) -> list[str] | None:
@@ -130,7 +135,9 @@ def _sliding_sizes(c: Fields) -> Mapping[str, Any]:
 def dots_shared(c: Fields) -> Any:
     """dots.note: shared experts of a width of their own."""
     older, copies = c("moe_shared_expert_intermediate_size"), c.number("shared_experts", 0)
-    return copies * c.number("shared_experts_intermediate_size" if older is None else "moe_shared_expert_intermediate_size")
+    return copies * c.number(
+        "shared_experts_intermediate_size" if older is None else "moe_shared_expert_intermediate_size"
+    )
 
 
 def gated_norms(c: Fields, mixer: str, ffn: str) -> tuple[Small, ...]:
@@ -154,34 +161,11 @@ def longcat_layers(c: Fields) -> Any:
 
 
 def longcat(c: Fields) -> Architecture:
-    """LongCat-Flash: two attentions and two dense networks per layer, with experts beside them (arXiv:2509.01322).
-
-    Some choices of the router are no experts. A token meets experts as often as they are chosen evenly.
-    """
-    number, zero, chosen = c.number("experts"), c.number("zero_expert_num", 0), c.number("active_experts", 1)
-    routed = experts(c)
-    routed = replace(
-        routed,
-        active_experts=chosen * number // (number + zero),
-        router_outputs=number + zero,
-        idle_experts=zero,
-        name="experts",
-    )
-    first, second = (replace(latent(c), name=f"attention_{i}") for i in (1, 2))
-    dense_1, dense_2 = (replace(feed_forward(c), name=f"ffn_{i}") for i in (1, 2))
-    layer = Layer(
-        branches=(
-            Branch(body=first, before=RMS),
-            Branch(body=routed, before=RMS),
-            Branch(body=dense_1),
-            Branch(body=second, before=RMS),
-            Branch(body=dense_2, before=RMS),
-        )
-    )
+    """LongCat-Flash: two attentions and two dense networks per layer, with experts beside them (arXiv:2509.01322)."""
     stack = Stack(
         name="decoder",
         hidden=c.number("hidden"),
-        runs=(Run(layer=layer, layers=c.number("layers")),),
+        runs=(Run(layer=_longcat_layer(c), layers=c.number("layers")),),
         after=(NormLayer(norm=RMS, name="final_norm"),),
     )
     return Architecture(
@@ -194,6 +178,31 @@ def longcat(c: Fields) -> Architecture:
         context=c.maybe("context"),
         notes=tuple(c.notes),
     )
+
+
+def _longcat_layer(c: Fields) -> Layer:
+    """The experts read what the first dense network reads; their sum is added at the end of the layer."""
+    first, second = (replace(latent(c), name=f"attention_{i}") for i in (1, 2))
+    dense_1, dense_2 = (replace(feed_forward(c), name=f"ffn_{i}") for i in (1, 2))
+    return Layer(
+        branches=(
+            Branch(body=first, before=RMS),
+            Branch(body=_longcat_experts(c), before=RMS),
+            Branch(body=dense_1),
+            Branch(body=second, before=RMS),
+            Branch(body=dense_2, before=RMS),
+        )
+    )
+
+
+def _longcat_experts(c: Fields) -> Experts:
+    """Some choices of the router are no experts; a token meets as many experts as when all are chosen as often."""
+    number, zero, chosen = c.number("experts"), c.number("zero_expert_num", 0), c.number("active_experts", 1)
+    choices = number + zero
+    if isinstance(choices, int) and (choices < 1 or (isinstance(chosen, int) and chosen > choices)):
+        raise BadInput(f"{c.where}: {c.spelled('active_experts')}={chosen} exceeds the router's {choices} choices")
+    met = replace(c, changes={**c.changes, "active_experts": chosen * number // choices})
+    return replace(experts(met), router_outputs=choices, idle_experts=zero, name="experts")
 
 
 MLA = {
@@ -241,7 +250,6 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
         "ffn_kinds": sparse_where(dense_first_then_every),
         **varying(latent, dots_layers),
     },
-    "dots3_note": {"reader": text_model("dots3_note_text")},
     "longcat_flash": {
         **MLA,
         "reader": longcat,

@@ -93,7 +93,7 @@ def gate_bias(c: Fields) -> tuple[Small, ...]:
     return (Vector(name="attention_gate_bias", shape=(c.number("heads"),), part="attention"),)
 
 
-ONE_WIDTH = {"expert_ffn": read("intermediate_size")}  # the dense width, where the config has no other, is the experts'
+ONE_WIDTH = {"expert_ffn": lambda c: c.number("ffn")}  # experts as wide as the config's only width
 QKV = biased("attention_bias", "qkv")
 QWEN = {
     "like": "mixtral",
@@ -111,7 +111,7 @@ GLM = {
     "like": "mixtral",
     "attention_bias": QKV,
     "window_everywhere": False,
-    "qk_norm": read("use_qk_norm"),
+    "qk_norm": lambda c: c.flag("use_qk_norm"),
     "expert_ffn": read("moe_intermediate_size"),
     "shared_ffn": None,
     "ffn_kinds": dense_first("first_k_dense_replace"),
@@ -202,7 +202,7 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
     "hunyuan_v1_moe": {
         "like": "olmoe",
         "qk_norm_over": "head",
-        "shared_ffn": read("intermediate_size"),
+        "shared_ffn": lambda c: c.number("ffn"),
         "active_experts": same_for_all("moe_topk"),
     },
     "afmoe": {

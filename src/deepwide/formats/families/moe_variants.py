@@ -30,7 +30,6 @@ from deepwide.formats.readers.patterns import (
     step,
     varying,
 )
-from deepwide.formats.readers.text import text_model
 
 CHUNKED, BLOCK_SPARSE = "chunked_attention", "minimax_m3_sparse"
 HYBRID, HYBRID_SLIDING, FIRST = "hybrid", "hybrid_sliding", "first"
@@ -196,7 +195,7 @@ def scaled_residuals(c: Fields, mixer: str, ffn: str) -> tuple[Small, ...]:
 FAMILIES: dict[str, Mapping[str, Any]] = {
     "llama4_text": {
         "reader": decoder,
-        **ONE_WIDTH,
+        "expert_ffn": read("intermediate_size"),
         "ffn": read("intermediate_size_mlp"),
         "shared_ffn": read("intermediate_size"),
         "attention_bias": biased("attention_bias", "qkvo"),
@@ -204,7 +203,6 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
         "mixers": {CHUNKED: chunked_attention},
         "ffn_kinds": sparse_where(interleaved),
     },
-    "llama4": {"reader": text_model("llama4_text")},
     "mimo_v2_flash": {
         **GLM,
         "qk_norm": None,
@@ -216,7 +214,7 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
         "shared_ffn": 0,
     },
     "minimax_m3_vl_text": {
-        **ONE_WIDTH,
+        "expert_ffn": read("intermediate_size"),
         "reader": decoder,
         "qk_norm": True,
         "ffn": read("dense_intermediate_size"),

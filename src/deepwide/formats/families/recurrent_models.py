@@ -61,9 +61,17 @@ def rounded_ffn(c: Fields) -> int:
     return int((c.number("hidden") * factor(c, "ffn_proj_factor") + multiple - 1) // multiple * multiple)
 
 
-def first_given(*names: str) -> Any:
-    """The first of these fields that is not null."""
-    return lambda c: next((c.raw(n) for n in names if isinstance(c.raw(n), int)), None)
+def blocks(c: Fields) -> Any:
+    """xLSTM's layers, under either of two names."""
+    return c("num_blocks", c("num_hidden_layers"))
+
+
+def one_width(c: Fields) -> Any:
+    """xLSTM's hidden size, under either of two names, which must agree."""
+    embedding, hidden = c("embedding_dim"), c("hidden_size")
+    if embedding is not None and hidden is not None and embedding != hidden:
+        raise BadInput(f"{c.where}: embedding_dim={str(embedding)[:40]} must be hidden_size={str(hidden)[:40]}")
+    return embedding if hidden is None else hidden
 
 
 # A stack of mixers with nothing between them but the residual stream.
@@ -104,8 +112,8 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
     "xlstm": {
         "reader": decoder,
         "positions": "none",
-        "layers": first_given("num_blocks", "num_hidden_layers"),
-        "hidden": first_given("hidden_size", "embedding_dim"),
+        "layers": blocks,
+        "hidden": one_width,
         "norm": lambda c: Norm(bias=c.flag("use_bias")),
         "final_norm": False,
         "after": (NormLayer(norm=RMS, name="final_norm"),),

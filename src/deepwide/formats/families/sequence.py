@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from deepwide.architecture.model import Small
@@ -24,15 +24,11 @@ def both(c: Fields) -> bool:
     return len(halves(c)) == 2
 
 
-def shared_by(flag: str) -> Callable[[Fields], str]:
-    """One table for both stacks where `flag` says so, else one each; the head takes the decoder's when tied."""
-
-    def sharing(c: Fields) -> str:
-        if not c.flag("tied"):
-            return NONE
-        return ALL if c.raw(flag) is True else HEAD
-
-    return sharing
+def marian_sharing(c: Fields) -> str:
+    """One table for everything, or, where source and target have their own words, the head with the decoder's."""
+    if not c.flag("tied"):
+        return NONE
+    return ALL if c.raw("share_encoder_decoder_embeddings") is True else HEAD
 
 
 def marian_target(c: Fields) -> Any:
@@ -113,9 +109,14 @@ def spectrogram(c: Fields) -> tuple[Small, ...]:
 
 def ngram_bias(c: Fields) -> tuple[Small, ...]:
     """ProphetNet's relative positions: a matrix [hidden, buckets * heads] in each layer."""
-    return (
-        Linear(name="relative_bias", outputs=c.number("num_buckets") * c.number("heads"), bias=True, part="position"),
-    )
+    outputs = c.number("num_buckets") * c.number("heads")
+    return (Linear(name="relative_bias", outputs=outputs, bias=True, part="position"),)
+
+
+def ngram_table(c: Fields) -> tuple[Small, ...]:
+    """ProphetNet's start of each stream that predicts further ahead."""
+    c.notes.append("the decoder's work is that of one stream of tokens; ProphetNet runs 1 + ngram of them side by side")
+    return (Table(name="ngram", rows=c.number("ngram")),)
 
 
 # LED's second set of projections, for the tokens that see everything; one such token asks.
@@ -196,7 +197,7 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
     "marian": {
         **BART,
         "positions": "sinusoidal",
-        "sharing": shared_by("share_encoder_decoder_embeddings"),
+        "sharing": marian_sharing,
         "idle_table": lambda c: both(c) and c.raw("share_encoder_decoder_embeddings") is True,
         "decoder": {**DECODER, "vocab": marian_shared, "head_vocab": marian_head},
     },
@@ -254,7 +255,7 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
             "heads": read("num_decoder_attention_heads"),
             "ffn": read("decoder_ffn_dim"),
             "cross": lambda c: cross_attention(c) if c.raw("add_cross_attention") is True else None,
-            "embedding_extra": lambda c: (Table(name="ngram", rows=c.number("ngram")),),
+            "embedding_extra": ngram_table,
             "layer_extra": ngram_bias,
         },
     },

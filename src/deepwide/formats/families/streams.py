@@ -21,9 +21,17 @@ from deepwide.formats.families.latent import CHOOSES, DSA, SHARES, indexed, late
 from deepwide.formats.fields import Fields, read
 from deepwide.formats.readers.decoder import decoder
 from deepwide.formats.readers.layers import FULL, LINEAR, SLIDING, SPARSE, attention, listed_kinds
-from deepwide.formats.readers.patterns import INDEXED, among, by_index, dense_first, for_kinds, indices, step
+from deepwide.formats.readers.patterns import (
+    INDEXED,
+    MOST_VARIANTS,
+    among,
+    by_index,
+    dense_first,
+    for_kinds,
+    indices,
+    step,
+)
 from deepwide.formats.readers.primes import primes_from
-from deepwide.formats.readers.text import text_model
 
 NGRAMS = f"{LINEAR}_ngrams_"  # a layer of Qwen4 with tables of n-grams, and which of them it is
 MOST_TABLES = 4096  # far above any published model; bounds the search for primes
@@ -124,7 +132,10 @@ def interleaved(c: Fields) -> list[str] | None:
 
 def _ngram_layers(c: Fields) -> list[int]:
     """The layers with tables of n-grams, counted from 1."""
-    return sorted(set(indices(c, "ple_layer_ids")))
+    layers = sorted(set(indices(c, "ple_layer_ids")))
+    if len(layers) > MOST_VARIANTS:
+        raise BadInput(f"{c.where}: ple_layer_ids has {len(layers)} entries, more than {MOST_VARIANTS}")
+    return layers
 
 
 def linear_or_indexed(c: Fields) -> dict[str, Any]:
@@ -242,5 +253,4 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
         "layer_extra": for_kinds(low_rank_streams),
         "after": lambda c: _mix(c, "join_streams"),
     },
-    "qwen4_exp": {"reader": text_model("qwen4_exp_text")},
 }

@@ -10,6 +10,7 @@ from deepwide.formats.readers.layers import layer_runs, norm
 
 def decoder(c: Fields) -> Architecture:
     """A stack of decoder layers between an embedding and an output head."""
+    _note_head(c)
     causal = c.flag("causal", True)
     stack = decoder_stack(c, name="decoder" if causal else "encoder", causal=causal)
     return Architecture(
@@ -22,6 +23,12 @@ def decoder(c: Fields) -> Architecture:
         context=c.maybe("context"),
         notes=tuple(c.notes),
     )
+
+
+def _note_head(c: Fields) -> None:
+    named = c.text("architecture")
+    if named.endswith(("Model", "Classification")) and not named.endswith("LMHeadModel"):
+        c.notes.append(f"counted with its language-model head, not as {named}")
 
 
 def decoder_stack(c: Fields, name: str = "decoder", causal: bool = True) -> Stack:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from deepwide.architecture.attention import Attention
-from deepwide.architecture.model import Architecture, Body, Small
+from deepwide.architecture.model import Architecture, Assembly, Body, Small
 from deepwide.architecture.parts import LAYER, Head, Linear, NormLayer, Positions, Table, TokenEmbedding, Vector
 from deepwide.errors import BadInput
 from deepwide.formats.fields import Fields
@@ -118,7 +118,7 @@ def cross_attention(c: Fields) -> Body | None:
         return None
     if not c.flag("is_decoder"):
         raise BadInput(f"{c.where}: add_cross_attention=true needs is_decoder=true; set it, or leave both out")
-    body = c("mixers", {}).get(FULL, attention)(c, FULL)
+    body: Attention | Assembly = c("mixers", {}).get(FULL, attention)(c, FULL)
     if isinstance(body, Attention):
         return replace(body, keys="encoder", window=None, name="cross_attention")
     return replace(body, name="cross_attention")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from deepwide.architecture.attention import Attention
-from deepwide.architecture.model import Architecture, Body, Small
+from deepwide.architecture.model import Architecture, Body, Small, Stack
 from deepwide.architecture.parts import Head, Table
 from deepwide.formats.fields import Fields
 from deepwide.formats.readers.decoder import decoder_stack, embedding
@@ -27,16 +27,13 @@ def encoder_decoder(c: Fields) -> Architecture:
     sharing = c.text("sharing")
     inputs = [_inputs(side) for side in sides]
     together = sharing in (ALL, STACKS) or len(sides) == 1
-    stacks = tuple(
-        replace(decoder_stack(side, name, causal=name == DECODER), before=parts[int(together) :])
-        for side, name, parts in zip(sides, names, inputs, strict=True)
-    )
+    own = [parts[1:] if together else parts for parts in inputs]
     top = sides[-1]
     return Architecture(
         name=c.text("name", c.text("model_type")),
         family=c.text("model_type"),
         vocab=top.number("vocab"),
-        stacks=tuple(replace(s, tokens=side.maybe("stack_tokens")) for s, side in zip(stacks, sides, strict=True)),
+        stacks=tuple(_stack(*three) for three in zip(sides, names, own, strict=True)),
         embedding=(*inputs[-1][: int(together)], *_idle(c, sharing)),
         head=_head(top, sharing, "embedding.tokens" if together else "decoder.tokens") if DECODER in names else (),
         context=top.maybe("context"),
@@ -64,6 +61,12 @@ def _sides(c: Fields, names: tuple[str, ...]) -> list[Fields]:
             rule["keys_width"] = sides[0].number("hidden")
         sides.append(c.inside(name, rule))
     return sides
+
+
+def _stack(side: Fields, name: str, before: tuple[Small, ...]) -> Stack:
+    """The layers of one side on top of what it alone reads."""
+    stack = decoder_stack(side, name, causal=name == DECODER)
+    return replace(stack, before=before, tokens=side.maybe("stack_tokens"))
 
 
 def _inputs(side: Fields) -> tuple[Small, ...]:

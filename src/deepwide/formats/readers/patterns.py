@@ -17,8 +17,10 @@ from deepwide.formats.readers.layers import DENSE, FULL, LINEAR, SLIDING, SPARSE
 
 Kinds: TypeAlias = Callable[[Fields], list[str] | None]
 Builder: TypeAlias = Callable[[Fields, str], Body]
+Layers: TypeAlias = Sequence[tuple[str, Mapping[str, Any]]]
 Extra: TypeAlias = Callable[[Fields, str, str], tuple[Small, ...]]
 INDEXED = "indexed_attention"
+MOST_VARIANTS = 256  # sets of sizes among layers of one kind; above any published model
 # Names that older configs give to kinds of layers.
 OLDER = {
     "attention": FULL,
@@ -142,7 +144,7 @@ def per_layer(c: Fields, name: str, otherwise: Any) -> list[Any]:
     return [otherwise if values is None else values] * c.number("layers")
 
 
-def varying(build: Builder, layers: Callable[[Fields], list[tuple[str, Mapping[str, Any]]]]) -> dict[str, Any]:
+def varying(build: Builder, layers: Callable[[Fields], Layers]) -> dict[str, Any]:
     """A rule's part for layers of one kind that differ in some values: `layers` gives kind and values of each.
 
     A kind whose layers all agree keeps its name; else its second set of values is called `kind 2`, and so on.
@@ -152,16 +154,19 @@ def varying(build: Builder, layers: Callable[[Fields], list[tuple[str, Mapping[s
         return [name for name, _, _ in _named(layers(c))]
 
     def mixers(c: Fields) -> dict[str, Builder]:
-        return {name: _with(build, kind, values) for name, kind, values in _named(layers(c))}
+        known = {name: _with(build, kind, values) for name, kind, values in _named(layers(c))}
+        return known or {FULL: build}  # no list of layers where their number is an array
 
     return {"mixer_kinds": kinds, "mixers": mixers}
 
 
-def _named(layers: list[tuple[str, Mapping[str, Any]]]) -> list[tuple[str, str, Mapping[str, Any]]]:
+def _named(layers: Layers) -> list[tuple[str, str, Mapping[str, Any]]]:
     seen: dict[str, list[Mapping[str, Any]]] = {}
     for kind, values in layers:
         if values not in seen.setdefault(kind, []):
             seen[kind].append(values)
+        if len(seen[kind]) > MOST_VARIANTS:
+            raise BadInput(f"the layers of kind {kind} have more than {MOST_VARIANTS} different sets of sizes")
     numbers = [(kind, seen[kind].index(values), values) for kind, values in layers]
     return [(f"{kind}_{number + 1}" if number else kind, kind, values) for kind, number, values in numbers]
 

@@ -88,7 +88,10 @@ def gated_delta(c: Fields, kind: str = FULL) -> DeltaNet:
 
 
 def kimi_delta(c: Fields, kind: str = FULL) -> DeltaNet:
-    """Kimi Delta Attention: a decay per channel; where `narrow_gates`, it and the output gate pass through a head's width."""
+    """Kimi Delta Attention: a decay per channel.
+
+    Where `narrow_gates`, the decay and the output gate pass through the width of one head.
+    """
     heads, width = c.number("linear_heads"), c.number("linear_head_dim")
     rank = width if c.flag("narrow_gates") else None
     return DeltaNet(

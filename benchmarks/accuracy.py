@@ -1,0 +1,105 @@
+"""How far the predictions are from what others measured or built: error by source, beside a one-constant baseline.
+
+    python benchmarks/accuracy.py --data DIR [--json] [--only counts|flops|memory]
+
+DIR holds files named and shaped like zoo*.jsonl, arch*.jsonl, flops*.csv, activations*.csv with their
+activations*.json, inference_cases*.csv. Nothing is fitted here: every row is predicted with the shipped rules and
+constants. A row that cannot be predicted is excluded, with its reason.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import accuracy_counts
+import accuracy_flops
+import accuracy_memory
+from accuracy_rows import Row
+
+SECTIONS: dict[str, Callable[[Path], Iterator[Row]]] = {
+    "counts": accuracy_counts.rows,
+    "flops": accuracy_flops.rows,
+    "memory": accuracy_memory.rows,
+}
+DEFAULT = os.environ.get("DEEPWIDE_REFERENCE", str(Path(__file__).parents[2] / "shared" / "reference"))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path(DEFAULT), help="the folder with the measurements")
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of tables")
+    parser.add_argument("--only", choices=[*SECTIONS], help="one section")
+    given = parser.parse_args()
+    if not given.data.is_dir():
+        sys.exit(f"no folder called {given.data}; name one with --data or DEEPWIDE_REFERENCE")
+    sections = {name: list(read(given.data)) for name, read in SECTIONS.items() if given.only in (None, name)}
+    if given.json:
+        report = {name: {"groups": groups(rows), "rows": [r.to_dict() for r in rows]} for name, rows in sections.items()}
+        print(json.dumps({"sections": report}))
+    else:
+        print("\n".join(line for name, rows in sections.items() for line in markdown(name, rows)))
+
+
+def groups(rows: Iterable[Row]) -> list[dict[str, Any]]:
+    """Error by source: errors as shares, coverage of the interval, and the same for the one-constant baseline."""
+    by_source: dict[str, list[Row]] = {}
+    for row in rows:
+        by_source.setdefault(row.source, []).append(row)
+    return [_group(source, found) for source, found in by_source.items()]
+
+
+def _group(source: str, rows: list[Row]) -> dict[str, Any]:
+    used = [row for row in rows if not row.excluded]
+    errors = sorted(abs(row.predicted / row.published - 1) for row in used)
+    baseline = [abs(row.baseline / row.published - 1) for row in used if row.baseline is not None]
+    inside = [row.low <= row.published <= row.high for row in used]
+    return {
+        "source": source,
+        "n": len(used),
+        "excluded": len(rows) - len(used),
+        "exact": sum(row.predicted == row.published for row in used),
+        "mape": statistics.fmean(errors) if errors else None,
+        "median": statistics.median(errors) if errors else None,
+        "p90": errors[min(len(errors) - 1, int(0.9 * len(errors)))] if errors else None,
+        "worst": errors[-1] if errors else None,
+        "baseline_mape": statistics.fmean(baseline) if baseline else None,
+        "coverage": statistics.fmean(inside) if inside else None,
+    }
+
+
+def markdown(section: str, rows: list[Row]) -> Iterator[str]:
+    """A table of the section's groups, and its excluded rows with their reasons."""
+    yield f"## {section}\n"
+    if not rows:
+        yield "No file of this section is in the folder.\n"
+        return
+    yield "| source | rows | exact | excluded | mean error | median | p90 | worst | one-constant baseline | in interval |"
+    yield "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|"
+    for g in groups(rows):
+        errors = " | ".join(_share(g[k]) for k in ("mape", "median", "p90", "worst", "baseline_mape", "coverage"))
+        yield f"| {g['source']} | {g['n']} | {g['exact']} | {g['excluded']} | {errors} |"
+    yield ""
+    yield from (f"- excluded: {row.id}: {row.excluded}" for row in rows if row.excluded)
+    yield from (
+        f"- off: {row.id}: published {row.published:,.0f}, predicted {row.predicted:,.0f}"
+        for row in rows
+        if not row.excluded and not row.low <= row.published <= row.high
+    )
+    yield ""
+
+
+def _share(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:.3%}" if 0 < value < 0.01 else f"{value:.1%}"
+
+
+if __name__ == "__main__":
+    main()

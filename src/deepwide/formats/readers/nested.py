@@ -1,0 +1,51 @@
+"""Configs inside configs: by which rule each is read, and what answers for the fields it leaves out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+from deepwide.architecture.model import Small
+from deepwide.errors import BadInput
+from deepwide.formats.fields import Fields
+
+# What joins a tower to the language model: (the whole config, the tower's, the language model's hidden size) -> parts.
+Join: TypeAlias = Callable[[Fields, Fields, Any], tuple[Small, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Inner:
+    """A config inside another, read by the rule of the family `kind`.
+
+    Where it is `free`, the inner config's own model_type names the family, and `kind` only what is meant without one.
+    An `optional` part is missing when the config leaves it out. Where `merged`, values that the outer class gives for
+    the part also fill the gaps of one that is there. `join` says what leads from a tower to the language model.
+    """
+
+    kind: str
+    join: Join | None = None
+    free: bool = False
+    optional: bool = False
+    merged: bool = False
+
+
+def nested(c: Fields, name: str, inner: Inner, changes: Mapping[str, Any] | None = None) -> Fields | None:
+    """The fields of the config under `name`; None where an optional one is missing.
+
+    The user's changes stay with the language model, so a tower is read without them.
+    """
+    from deepwide.formats.families import rule  # the table of families is built from files that import this one
+    from deepwide.formats.huggingface import defaults
+
+    given, outer = c.config.get(name), c.defaults.get(name)
+    outer = outer if isinstance(outer, Mapping) else {}
+    if given is None and inner.optional:
+        return None
+    kind = given.get("model_type", inner.kind) if inner.free and isinstance(given, Mapping) else inner.kind
+    if not isinstance(kind, str):
+        raise BadInput(f"{c.where}: {name}.model_type={str(kind)[:40]} must be the name of a family, as {inner.kind!r}")
+    fields = c.inside(name, rule(kind))
+    own = defaults().get(kind, outer)
+    known = outer if given is None and outer else {**own, **outer} if inner.merged else own
+    return replace(fields, defaults=known, changes=changes or {})

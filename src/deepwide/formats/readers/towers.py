@@ -1,0 +1,74 @@
+"""Towers: stacks of layers over the patches of a picture or the frames of a sound, which a language model reads.
+
+A tower's rule answers the questions of any decoder, and these: `inputs`, the parts that make tokens of pixels or
+frames; `tokens`, how many there are (0 where the size of the picture or sound is not fixed: then none is counted);
+`runs`, its layers where they are not the usual ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from deepwide.architecture.model import Architecture, Small, Stack
+from deepwide.architecture.parts import Linear, NormLayer, Positions, Vector
+from deepwide.errors import BadInput
+from deepwide.formats.fields import Fields
+from deepwide.formats.readers.decoder import decoder_stack
+from deepwide.formats.readers.layers import norm
+
+
+def tower(c: Fields, name: str) -> Stack:
+    """The tower as a stack of that name, which its own tokens run through."""
+    if "runs" in c.rule:
+        runs, order = c.rule["runs"](c)
+        stack = Stack(name=name, hidden=c.number("hidden"), runs=runs, order=order, after=c("after", ()), causal=False)
+    else:
+        stack = decoder_stack(c, name, causal=False)
+    tokens = c.number("tokens", 0)
+    if tokens == 0:
+        c.notes.append(f"{name}: the size of its input is not fixed, so no operation of it is counted")
+    return replace(stack, before=c("inputs", ()), tokens=tokens)
+
+
+def tower_model(c: Fields) -> Architecture:
+    """A tower by itself."""
+    name = c.text("model_type")
+    return Architecture(name=c.text("name", name), family=name, vocab=0, stacks=(tower(c, "tower"),), notes=tuple(c.notes))
+
+
+def picture(c: Fields) -> tuple[Small, ...]:
+    """Patches [channels * frames * side^2, hidden], a class token where the family has one, positions, and a norm."""
+    side, hidden = c.number("patch_size"), c.number("hidden")
+    patches = c.number("patches", 0)
+    inputs = c.number("channels", 3) * c.number("frames_to_patch", 1) * side * side
+    parts: list[Small] = [
+        Linear(name="patches", inputs=inputs, bias=c.flag("patch_bias", True), part="embedding", rows=patches)
+    ]
+    for token in c("first_tokens", ()):
+        parts.append(Vector(name=token, shape=(hidden,), part="embedding"))
+    rows = c.number("position_rows", patches + len(c("first_tokens", ())))
+    if rows:
+        parts.append(Positions(kind="learned", rows=rows))
+    if c.flag("input_norm"):
+        parts.append(NormLayer(norm=norm(c), name="norm"))
+    return (*parts, *c("inputs_extra", ()))
+
+
+def grid(c: Fields) -> Any:
+    """Patches of one picture of the size that the config gives."""
+    side = c.number("patch_size")
+    if side == 0:
+        raise BadInput(f"{c.where}: patch_size=0 must be at least 1")
+    high, wide = sides(c, "image_size")
+    return (high // side) * (wide // side)
+
+
+def sides(c: Fields, name: str) -> tuple[Any, Any]:
+    """Height and width, which a config may give as one number."""
+    value = c(name)
+    if not isinstance(value, list | tuple):
+        return c.number(name), c.number(name)
+    if len(value) != 2:
+        raise BadInput(f"{c.where}: {name}={str(value)[:40]} must be one number, or height and width")
+    return c.checked(name, value[0]), c.checked(name, value[1])

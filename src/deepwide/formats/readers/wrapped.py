@@ -1,0 +1,64 @@
+"""Language models with towers in front: `text` says which model is wrapped, `towers` what it sees and hears through.
+
+The text may be a config inside (`Inner`), or the rule of a family for the config's own fields. A class for text alone
+(`...ForCausalLM`) keeps the language model only, unless the family has no other class (`whole`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from deepwide.architecture.model import Architecture, Small, Stack
+from deepwide.architecture.parts import Head
+from deepwide.formats.fields import Fields
+from deepwide.formats.readers.nested import Inner, nested
+from deepwide.formats.readers.towers import tower
+
+
+def wrapped(c: Fields) -> Architecture:
+    """The language model, with the towers below it where the class has them."""
+    text = language_model(c)
+    if text_alone(c):
+        return text
+    stacks = (*towers(c, text), *text.stacks)
+    return replace(text, stacks=stacks, notes=tuple(c.notes))
+
+
+def text_alone(c: Fields) -> bool:
+    """Whether the class asked for is the language model without its towers."""
+    if c.flag("whole"):
+        return False
+    named = c.text("architecture")
+    return named.endswith("ForCausalLM") if named else c.text("task") == "causal" and c.flag("text_by_task")
+
+
+def language_model(c: Fields) -> Architecture:
+    """The wrapped language model, tied as the outer config says."""
+    text, tied = c.rule["text"], {"tied": c.flag("tied"), **c.changes}
+    if isinstance(text, Inner):
+        fields = nested(c, c.rule.get("text_at", "text_config"), text, tied)
+        assert fields is not None  # a text is never optional
+    else:
+        from deepwide.formats.families import rule  # the table of families is built from files that import this one
+
+        fields = replace(c, rule=rule(text) if isinstance(text, str) else text, changes=tied)
+    model: Architecture = fields.rule["reader"](fields)
+    return model if c.flag("own_head") else replace(model, head=tuple(plain(part) for part in model.head))
+
+
+def plain(part: Small) -> Small:
+    """The wrapper's output head has no bias, whatever the wrapped family's own has."""
+    return replace(part, bias=False) if isinstance(part, Head) and part.bias else part
+
+
+def towers(c: Fields, text: Architecture) -> Iterator[Stack]:
+    """Each tower that the config has, with what joins it to the language model on top."""
+    for name, inner in c.rule.get("towers", {}).items():
+        fields = nested(c, name, inner)
+        if fields is not None:
+            stack = tower(fields, name.removesuffix("_config"))
+            joint = inner.join(c, fields, text.main.hidden) if inner.join else ()
+            yield replace(stack, after=(*stack.after, *joint))
+    if "stacks" in c.rule:
+        yield from c.rule["stacks"](c, text.main.hidden)

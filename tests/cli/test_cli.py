@@ -1,0 +1,119 @@
+"""The command line: exit codes, streams, JSON, and the first screen."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deepwide.cli.main import COMMANDS, cli, main
+
+
+class Ran:
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Any:
+    def ran(*arguments: str) -> Ran:
+        with pytest.raises(SystemExit) as end:
+            main(list(arguments))
+        said = capsys.readouterr()
+        return Ran(int(end.value.code or 0), said.out, said.err)
+
+    return ran
+
+
+def test_help_lists_every_command_and_a_first_thing_to_try(run: Any) -> None:
+    said = run("--help")
+    assert 0 == said.code
+    assert all(name in said.out for name in COMMANDS)
+    assert "deepwide count llama-3-8b --explain" in said.out
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_listed_command_exists_and_says_what_it_does(run: Any, name: str) -> None:
+    said = run(name, "--help")
+    assert 0 == said.code
+    assert "Usage: deepwide" in said.out
+
+
+def test_no_command_is_missing_from_the_list() -> None:
+    files = {path.stem for path in Path(cli.callback.__code__.co_filename).parent.glob("*.py")}
+    assert set(COMMANDS) == files - {"__init__", "main", "output", "options", "tables"}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("count", "llama-3-8b"),
+        ("count", "llama-3-8b", "--explain", "--by", "role"),
+        ("memory", "llama-2-13b", "--on", "rtx-3060-12gb", "--weights", "int4"),
+        ("memory", "llama-3-8b", "--on", "b200", "--train", "--recompute", "full", "--context", "1024"),
+        ("compare", "llama-3-8b", "llama-3-8b,layers=64,hidden=2880", "--on", "h100"),
+        ("design", "--parameters", "1B", "--on", "h100"),
+        ("models", "llama"),
+        ("accelerators", "h100"),
+    ],
+)
+def test_json_is_one_object_and_nothing_else(run: Any, arguments: tuple[str, ...]) -> None:
+    plain, machine = run(*arguments), run(*arguments, "--json")
+    assert (0, 0, "", "") == (plain.code, machine.code, plain.err, machine.err)
+    assert plain.out.strip()
+    assert isinstance(json.loads(machine.out), dict)
+
+
+def test_a_model_that_does_not_fit_is_answered_with_no_and_exit_1(run: Any) -> None:
+    said = run("memory", "llama-3-70b", "--on", "h100")
+    assert 1 == said.code
+    assert "would fit" in said.out
+
+
+def test_a_design_that_cannot_be_is_answered_with_no_and_exit_1(run: Any) -> None:
+    said = run("design", "--parameters", "100B", "--on", "rtx-3060-12gb", "--json")
+    assert 1 == said.code
+    assert json.loads(said.out)["recommended"] is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("cuont", "gpt2"), "did you mean count"),
+        (("count",), "MODEL"),
+        (("count", "lama-3-8b"), "did you mean"),
+        (("count", "gpt2", "--by", "colour"), "colour"),
+        (("count", "gpt2", "--nonsense"), "nonsense"),
+        (("memory", "gpt2"), "--on"),
+        (("memory", "gpt2", "--on", "h10"), "h10"),
+        (("memory", "gpt2", "--on", "h100", "--weights", "int5"), "did you mean int4"),
+        (("memory", "gpt2", "--on", "h100", "--context", "x"), "context"),
+        (("memory", "gpt2", "--on", "h100", "--batch", "0"), "batch=0 must lie between"),
+        (("memory", "gpt2", "--on", "h100", "--train", "--weights", "int4"), "--lora"),
+        (("compare", "gpt2"), "two models or more"),
+        (("design", "--parameters", "7X", "--on", "h100"), "parameters"),
+    ],
+)
+def test_bad_input_gets_one_line_on_stderr_and_exit_2(run: Any, arguments: tuple[str, ...], said: str) -> None:
+    answer = run(*arguments)
+    assert (2, "", 1) == (answer.code, answer.out, len(answer.err.strip().splitlines()))
+    assert said in answer.err
+
+
+def test_a_folder_with_a_config_is_a_model(run: Any, tmp_path: Path) -> None:
+    config = {"model_type": "gpt2", "n_layer": 2, "n_embd": 64, "n_head": 2, "vocab_size": 100, "n_positions": 32}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    total = json.loads(run("count", str(tmp_path), "--json").out)["parameters"]["total"]
+    # wte, wpe, two layers of two norms, attention and network with biases, and the final norm.
+    layer = 4 * 64 + 3 * 64 * 64 + 3 * 64 + 64 * 64 + 64 + 8 * 64 * 64 + 4 * 64 + 64
+    assert 100 * 64 + 32 * 64 + 2 * layer + 2 * 64 == total
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", "[" * 100_000, '{"model_type": "llama", "hidden_size": "a\\nb"}', "\xff"])
+def test_a_config_that_is_none_gets_one_line(run: Any, tmp_path: Path, text: str) -> None:
+    path = tmp_path / "config.json"
+    path.write_bytes(text.encode("latin-1"))
+    said = run("count", str(path))
+    assert (2, 1) == (said.code, len(said.err.strip().splitlines()))
