@@ -13,8 +13,10 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
 
-demo: $(VENV)/core.stamp ## count a model, term by term
+demo: $(VENV)/core.stamp ## count a model, see whether one fits, design one
 	$(BIN)/deepwide count llama-3-8b --explain
+	$(BIN)/deepwide memory llama-2-13b --on rtx-3060-12gb --weights int4
+	$(BIN)/deepwide design --parameters 10B --on h100
 
 test: lint ## the gate: lint, then all quick tests
 	$(BIN)/pytest -q
@@ -27,6 +29,8 @@ lint: $(VENV)/dev.stamp ## format, style, types, and which room may import which
 
 nightly: $(VENV)/dev.stamp ## the slow tests, and the generated ones with many more examples
 	$(BIN)/pytest -q -m "slow or fuzz" --hypothesis-profile=nightly
+	$(BIN)/python benchmarks/fuzz.py --inputs 100000
+	$(BIN)/python benchmarks/transformers_truth.py --at-least 0.97
 
 format: $(VENV)/dev.stamp ## rewrite the code in the house format
 	$(BIN)/ruff format .

@@ -10,7 +10,14 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-QUESTIONS = {"count": "deepwide.answers.count", "find_model": "deepwide.answers.models"}
+QUESTIONS = {
+    "count": "deepwide.answers.count",
+    "memory": "deepwide.answers.memory",
+    "compare": "deepwide.answers.compare",
+    "design": "deepwide.answers.design",
+    "models": "deepwide.answers.catalogue",
+    "find_model": "deepwide.answers.models",
+}
 __all__ = list(QUESTIONS)
 
 

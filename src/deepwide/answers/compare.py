@@ -57,14 +57,17 @@ class Comparison:
 
 
 def compare(
-    models: Sequence[str], *, on: str = "", tokens: int | None = None, context: int = 4096, like: str = ""
+    models: Sequence[str], *, on: str = "", tokens: int | None = None, context: int = 4096, **reading: Any
 ) -> Comparison:
-    """Models side by side, trained on the same tokens (20 per parameter of the first when not given)."""
+    """Models side by side, trained on the same tokens (20 per parameter of the first when not given).
+
+    The other keywords are those of `find_model`.
+    """
     from deepwide.facts.accelerators import accelerator
 
     if len(models) < 2:
         raise BadInput("compare needs two models or more, for instance: llama-3-8b llama-3-8b,layers=64,hidden=2880")
-    found = [find_model(model, like) for model in models]
+    found = [find_model(model, **reading) for model in models]
     used = machine(accelerator(on)) if on else None
     trained = tokens or TOKENS_PER_PARAMETER * found[0].ledger.parameters()
     shapes = tuple(shape_of(model, used, tokens=trained, context=context) for model in found)

@@ -74,19 +74,18 @@ class Count:
         }
 
 
-def count(
-    model: str | Model, *, by: str = "part", explain: bool = False, like: str = "", instantiate: bool = False
-) -> Count:
+def count(model: str | Model, *, by: str = "part", explain: bool = False, **reading: Any) -> Count:
     """Parameters and work of a model, exact to the last unit.
 
-    `by` groups them by part, role, layer or module; `explain` adds each row's formula.
+    `by` groups them by part, role, layer or module; `explain` adds each row's formula; the other keywords are those
+    of `find_model`.
 
     >>> count("llama-3-8b").total
     8030261248
     """
     if by not in GROUPINGS:
         raise BadInput(f"by={by!r} is not a grouping; choose one of {', '.join(GROUPINGS)}")
-    found = find_model(model, like, instantiate) if isinstance(model, str) else model
+    found = find_model(model, **reading) if isinstance(model, str) else model
     ledger = found.ledger
     sums = ledger.parameters_by(lambda w: w.part)
     forward = token_flops(ledger)

@@ -79,15 +79,15 @@ class Memory:
         return {**values, **load, "remedies": list(self.remedies), "notes": list(self.notes)}
 
 
-def memory(model: str | Model, *, on: str, like: str = "", **load: Any) -> Memory:
+def memory(model: str | Model, *, on: str, **load: Any) -> Memory:
     """Whether a model fits on an accelerator, for inference or (with `train`) for training.
 
-    The keywords are the fields of `Load`.
+    The keywords are the fields of `Load`; a model that needs more than its name is found with `find_model`.
 
     >>> memory("llama-2-13b", on="rtx-3060-12gb", weights="int4").fits
     True
     """
-    found = find_model(model, like) if isinstance(model, str) else model
+    found = find_model(model) if isinstance(model, str) else model
     device = accelerator(on)
     asked = _checked(Load(**load))
     capacity_bytes = memory_for_use_bytes(device)

@@ -11,8 +11,11 @@ from typing import Any
 from deepwide.architecture.ledger import Ledger, lower
 from deepwide.architecture.model import Architecture
 from deepwide.errors import BadInput
+from deepwide.facts.models import known, model_fact
 from deepwide.formats import shorthand
+from deepwide.formats.hub import fetched_config, is_repository
 
+FALLBACK_VOCAB = 32_000  # the vocabulary of Llama 1 and 2
 NARROW_HEAD = 64  # below this, published models over 100M parameters are rare and attention kernels run unfilled
 LARGEST_CONFIG_BYTES = 8 * 2**20  # the longest published config.json is below 1 MB
 
@@ -35,8 +38,11 @@ class Model:
         return self.architecture
 
 
-def find_model(text: str, like: str = "", instantiate: bool = False) -> Model:
+def find_model(text: str, like: str = "", instantiate: bool = False, online: bool = False) -> Model:
     """The model that MODEL names.
+
+    `like` is the family to read an unknown config as, `instantiate` builds it with transformers instead of by rule,
+    `online` allows a Hub id, whose config.json is then fetched.
 
     >>> find_model("llama-2-7b").ledger.parameters()
     6738415616
@@ -52,26 +58,29 @@ def find_model(text: str, like: str = "", instantiate: bool = False) -> Model:
     base_path = Path(base).expanduser()
     if base_path.exists():
         return _changed(_from_path(base_path, like, instantiate), text, changes)
+    if online and is_repository(base) and not known(base):
+        return _changed(_from_config(fetched_config(base), base, like, instantiate), text, changes)
     return _changed(_from_catalogue(base, like, instantiate), text, changes)
 
 
 def _from_nothing(text: str, changes: dict[str, Any], like: str) -> Model:
     from deepwide.formats import families
-    from deepwide.formats.huggingface import defaults, read_config
+    from deepwide.formats.defaults import declared
+    from deepwide.formats.huggingface import read_config
 
     family = changes.pop("like", like) or "llama"
     rule = families.rule(family)
     shape, notes = shorthand.completed(changes, gated=rule.get("gated", True) is True)
     if "vocab" not in shape:
-        shape["vocab"] = defaults().get(family, {}).get("vocab_size", 32_000)
+        shape["vocab"] = declared(family).get("vocab_size", FALLBACK_VOCAB)
         notes.append(f"vocab={shape['vocab']} assumed: the family's own")
     architecture = read_config({"model_type": family}, changes=shape, where=text)
     return _model(text, f"shorthand, family {family}", replace(architecture, name=text), notes=tuple(notes))
 
 
 def _from_catalogue(name: str, like: str, instantiate: bool) -> Model:
-    from deepwide.facts.models import model_fact
-
+    if is_repository(name) and not known(name):
+        raise BadInput(f"{name} is not in the catalogue; --online fetches its config.json from the Hub")
     fact = model_fact(name)
     if fact.config is None:
         raise BadInput(f"{fact.name} is undisclosed by {fact.maker}: its shape is not public, so nothing can be counted")

@@ -222,6 +222,8 @@ def convolution(at: Site, c: Convolution) -> None:
         groups=c.groups if c.groups is not None else c.channels if depthwise else 1,
         padding=c.kernel - 1 if c.causal else 0,
     )
+    if c.causal:
+        at.cache(c.name, c.channels * c.kernel, fixed=True)
     if c.bias:
         at.vector(f"{c.name}.bias", c.channels)
 

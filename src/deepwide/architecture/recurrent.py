@@ -135,7 +135,10 @@ def gated_recurrence(at: Site, r: GatedRecurrence) -> None:
 
 
 def time_mix(at: Site, t: TimeMix) -> None:
-    """key, value and receptance [hidden, inner], output [inner, hidden]; how much of the token before is mixed in."""
+    """key, value and receptance [hidden, inner], output [inner, hidden]; how much of the token before is mixed in.
+
+    The state is the average, its weight and the largest exponent; and the token before, for this mixing and the next.
+    """
     at.part = "recurrent"
     for role in ("key", "value", "receptance"):
         at.vector(f"{role}_mix", at.hidden)
@@ -143,7 +146,7 @@ def time_mix(at: Site, t: TimeMix) -> None:
     at.vector("decay", t.inner)
     at.vector("first", t.inner)
     at.op("activation", "recurrence", 4, t.inner)
-    at.cache("state", 3 * t.inner + at.hidden, fixed=True)
+    at.cache("state", 3 * t.inner + 2 * at.hidden, fixed=True)
     at.matrix("output", t.inner, at.hidden, split="row")
 
 

@@ -11,6 +11,7 @@ from deepwide.architecture.model import Architecture
 # What makes a model wide: doubling these keeps the widths of heads, the vocabulary and the number of layers.
 WIDTHS = frozenset(
     {"hidden", "heads", "kv_heads", "ffn", "inner", "width", "inputs", "outputs", "keys_width", "query_rank", "kv_rank"}
+    | {"key_heads", "value_heads", "key_width", "value_width", "step_rank"}
 )
 
 

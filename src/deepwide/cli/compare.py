@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import click
 
 from deepwide import units
 from deepwide.answers.compare import Comparison, compare
 from deepwide.answers.shape import Shape
-from deepwide.cli.options import Count
+from deepwide.cli.options import Count, reading_options
 from deepwide.cli.output import json_option, notes, print_json
 
 
@@ -18,15 +19,15 @@ from deepwide.cli.output import json_option, notes, print_json
 @click.option("--on", default="", metavar="ACCELERATOR", help="Adds decode time on this accelerator.")
 @click.option("--tokens", type=Count(), default=None, help="Tokens to train on.  [default: 20 per parameter]")
 @click.option("--context", type=Count(), default=4096, show_default=True, help="Tokens in view while decoding.")
-@click.option("--like", default="", metavar="FAMILY", help="Read unknown configs as this family.")
+@reading_options
 @json_option()
-def command(models: tuple[str, ...], on: str, tokens: int | None, context: int, like: str, as_json: bool) -> None:
+def command(models: tuple[str, ...], as_json: bool, **question: Any) -> None:
     """Shapes side by side: sizes, predicted loss with its interval, decode time, memory; a verdict for each.
 
     \b
     deepwide compare llama-3-8b llama-3-8b,layers=64,hidden=2880 --on h100
     """
-    answer = compare(models, on=on, tokens=tokens, context=context, like=like)
+    answer = compare(models, **question)
     if as_json:
         print_json(answer.to_dict())
         return

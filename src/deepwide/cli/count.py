@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from deepwide import units
 from deepwide.answers.count import GROUPINGS, Count, Row, count
 from deepwide.answers.models import Model, find_model
+from deepwide.cli.options import reading_options
 from deepwide.cli.output import bar, json_option, notes, print_json, title
 
 COLOURS = {"embedding": "cyan", "attention": "blue", "ffn": "green", "head": "magenta", "recurrent": "yellow"}
@@ -16,17 +19,16 @@ COLOURS = {"embedding": "cyan", "attention": "blue", "ffn": "green", "head": "ma
 @click.argument("model")
 @click.option("--explain", is_flag=True, help="Every row's formula, in symbols and with the model's numbers.")
 @click.option("--by", type=click.Choice(GROUPINGS), default="part", help="What the sums are grouped by.")
-@click.option("--like", default="", metavar="FAMILY", help="Read an unknown config as this family.")
-@click.option("--instantiate", is_flag=True, help="Build it with transformers on the meta device instead of by rule.")
+@reading_options
 @json_option()
-def command(model: str, explain: bool, by: str, like: str, instantiate: bool, as_json: bool) -> None:
+def command(model: str, explain: bool, by: str, as_json: bool, **reading: Any) -> None:
     """How many parameters MODEL has, where they are, and what a token costs.
 
     \b
     deepwide count llama-3-8b --explain
     deepwide count like=llama,layers=32,hidden=4096 --json
     """
-    found = find_model(model, like, instantiate)
+    found = find_model(model, **reading)
     answer = count(found, by=by, explain=explain)
     if as_json:
         print_json(answer.to_dict())

@@ -8,7 +8,8 @@ import click
 
 from deepwide import units
 from deepwide.answers.memory import PARTS, Memory, memory
-from deepwide.cli.options import Count
+from deepwide.answers.models import find_model
+from deepwide.cli.options import Count, reading_options
 from deepwide.cli.output import bar, json_option, notes, print_json, title
 
 
@@ -26,9 +27,9 @@ from deepwide.cli.output import bar, json_option, notes, print_json, title
 @click.option("--recompute", default="none", show_default=True, help="none, selective, full.")
 @click.option("--attention", default="flash", show_default=True, help="Attention kernel: flash, sdpa, eager.")
 @click.option("--zero", default=0, show_default=True, help="ZeRO stage over the devices, when training.")
-@click.option("--like", default="", metavar="FAMILY", help="Read an unknown config as this family.")
+@reading_options
 @json_option()
-def command(model: str, as_json: bool, **question: Any) -> None:
+def command(model: str, as_json: bool, like: str, instantiate: bool, online: bool, **question: Any) -> None:
     """Does MODEL fit? Yes (exit 0) or no (exit 1), the bytes, and the largest context and batch that fit.
 
     \b
@@ -37,7 +38,7 @@ def command(model: str, as_json: bool, **question: Any) -> None:
     """
     if question["lora"] is not None and not question["train"]:
         question["train"] = True
-    answer = memory(model, **question)
+    answer = memory(find_model(model, like, instantiate, online), **question)
     if as_json:
         print_json(answer.to_dict())
     else:

@@ -57,6 +57,11 @@ def _names() -> dict[str, str]:
     return names
 
 
+def known(name: str) -> bool:
+    """Whether the catalogue has a model of that id, alias or Hub id."""
+    return name.strip().lower() in _names()
+
+
 def model_names() -> tuple[str, ...]:
     """The ids, sorted."""
     return tuple(sorted(set(_names().values())))

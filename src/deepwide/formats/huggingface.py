@@ -15,6 +15,7 @@ from typing import Any
 from deepwide.architecture.model import Architecture
 from deepwide.errors import BadInput
 from deepwide.formats import families
+from deepwide.formats.defaults import declared
 from deepwide.formats.fields import Fields
 
 
@@ -52,7 +53,7 @@ def read_config(
     fields = Fields(
         config=config,
         rule=rule,
-        defaults=defaults().get(model_type, {}),
+        defaults=declared(model_type),
         changes={**asked, **(changes or {})},
         where=where,
     )

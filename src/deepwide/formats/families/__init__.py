@@ -41,6 +41,7 @@ FILES = (
     "multimodal",
     "vision",
     "audio",
+    "stages",
     "published",
     "historic",
     "text_parts",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from deepwide.architecture.model import Small
-from deepwide.architecture.parts import LAYER_NO_BIAS, Convolution, Linear, NormLayer, Table, Vector
+from deepwide.architecture.parts import LAYER_NO_BIAS, Convolution, Linear, NormLayer, Positions, Table, Vector
 from deepwide.errors import BadInput
 from deepwide.formats.families.sequence import spectrogram
 from deepwide.formats.families.vision import VIT, own_heads
@@ -56,9 +56,9 @@ def thinned(c: Fields) -> tuple[Small, ...]:
     return (*planes, Linear(name="frames", inputs=inner * left, part="embedding"))
 
 
-def spectrogram_alone(c: Fields) -> tuple[Small, ...]:
+def unplaced(c: Fields) -> tuple[Small, ...]:
     """Whisper's two convolutions, without its table of positions."""
-    return spectrogram(c)[:-1]
+    return tuple(part for part in spectrogram(c) if not isinstance(part, Positions))
 
 
 # ---- conformers: what each does between its attention and its second network
@@ -191,7 +191,7 @@ WHISPER: dict[str, Any] = {
     "ffn": read("encoder_ffn_dim", "intermediate_size"),
     "attention_bias": "qvo",
     "inputs": spectrogram,
-    "tokens": read("max_source_positions"),
+    "tokens": lambda c: c.number("max_source_positions"),
 }
 CONFORMER: dict[str, Any] = {
     "reader": tower_model,
@@ -228,8 +228,8 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
         **WHISPER,
         "kv_heads": read("num_key_value_heads"),
         "head_dim": read("head_dim"),
-        "inputs": spectrogram_alone,
-        "tokens": read("max_position_embeddings"),
+        "inputs": unplaced,
+        "max_source_positions": read("max_position_embeddings"),
     },
     "voxtral_realtime_encoder": {
         **WHISPER,
@@ -240,8 +240,8 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
         "window_everywhere": True,
         "ffn_bias": False,
         "layer_extra": lambda c: (Vector(name="ffn.down.bias", shape=(c.number("hidden"),), part="ffn"),),
-        "inputs": spectrogram_alone,
-        "tokens": read("max_position_embeddings"),
+        "inputs": unplaced,
+        "max_source_positions": read("max_position_embeddings"),
     },
     "qwen3_asr_encoder": {**WHISPER, "attention_bias": "qkvo", "inputs": thinned, "tokens": 0},
     "granite_speech_encoder": {

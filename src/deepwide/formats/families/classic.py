@@ -63,9 +63,9 @@ def opt_norm(c: Fields) -> Norm:
 
 
 def opt_width(c: Fields) -> Any:
-    """The width of OPT's embedding where it differs from the hidden size; in a sweep of widths it follows them."""
-    width, hidden = c("word_embed_proj_dim"), c("hidden")
-    return None if hasattr(hidden, "dtype") or width == hidden else width
+    """The width of OPT's embedding where the config's own hidden size is another."""
+    width = c("word_embed_proj_dim")
+    return None if width == c.raw("hidden_size") else width
 
 
 def opt_projection(direction: str) -> Any:

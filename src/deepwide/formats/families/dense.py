@@ -60,7 +60,7 @@ def unrotated_windows(c: Fields) -> list[str] | None:
 
 def windowed(kinds: Kinds) -> Kinds:
     """These kinds where the config gives a window; full attention everywhere where it is null."""
-    return lambda c: kinds(c) if c("window") else None
+    return lambda c: None if c("window") is None else kinds(c)
 
 
 def hidden_over_heads(c: Fields) -> None:

@@ -27,7 +27,15 @@ from deepwide.formats.readers.layers import (
     feed_forward,
     listed_kinds,
 )
-from deepwide.formats.readers.mixtures import among_indices, everywhere, mixed, offset_in, where_experts
+from deepwide.formats.readers.mixtures import (
+    among_indices,
+    everywhere,
+    mixed,
+    nowhere,
+    offset_in,
+    placed,
+    where_experts,
+)
 from deepwide.formats.readers.patterns import among, by_index, for_kinds, sparse_where
 from deepwide.formats.readers.states import divides, gated_convolution, mamba, mamba2, no_ffn
 
@@ -45,15 +53,16 @@ def shared_network(c: Fields, kind: str) -> FeedForward:
     return replace(feed_forward(c), ffn=c.number("shared_ffn"), name="shared")
 
 
-def lettered(c: Fields) -> list[str] | None:
-    """Nemotron-H: one mixer or one network per layer, as listed or as letters of a word."""
-    return among(c, "layers_block_type", _lettered(c), tuple(LETTERS.values()))
+def one_each(c: Fields) -> list[str] | None:
+    """Nemotron-H: one mixer or one network per layer."""
+    return among(c, "layers_block_type", listed_kinds(c, "layer_types"), tuple(LETTERS.values()))
 
 
-def _lettered(c: Fields) -> list[str]:
-    word, listed = c("hybrid_override_pattern"), c.listed("layer_types")
-    if listed:
-        return [str(kind) for kind in listed]
+def lettered(c: Fields) -> Any:
+    """Nemotron-H's layers: listed, or the letters of a word; a layer of each kind where the config has neither."""
+    listed, word = c("layers_block_type", c.config.get("layer_types")), c("hybrid_override_pattern")
+    if listed is not None:
+        return listed
     return [LETTERS.get(letter, letter) for letter in word] if isinstance(word, str) else list(LETTERS.values())
 
 
@@ -144,7 +153,7 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
         "inner_norm": True,
         "expert_ffn": read("intermediate_size"),
         "mixers": {LINEAR: mamba},
-        "mixer_kinds": mixed(offset_in("attn_layer_period", "attn_layer_offset"), LINEAR, name=""),
+        "mixer_kinds": placed(offset_in("attn_layer_period", "attn_layer_offset"), LINEAR),
         "ffn_kinds": where_experts(offset_in("expert_layer_period", "expert_layer_offset"), least=2),
     },
     "bamba": {
@@ -153,7 +162,7 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
         "attention_bias": QKVO,
         "ffn_bias": read("mlp_bias"),
         "mixers": {LINEAR: mamba2},
-        "mixer_kinds": mixed(among_indices("attn_layer_indices"), LINEAR, name=""),
+        "mixer_kinds": placed(among_indices("attn_layer_indices"), LINEAR),
     },
     "falcon_h1": {
         "reader": decoder,
@@ -174,13 +183,13 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
         "expert_ffn": read("intermediate_size"),
         "shared_ffn": read("shared_intermediate_size"),
         "mixers": {LINEAR: mamba2},
-        "mixer_kinds": mixed(among_indices(""), LINEAR),
+        "mixer_kinds": mixed(nowhere, LINEAR),
         "ffns": {DENSE: shared_network},
         "ffn_kinds": where_experts(everywhere),
     },
     "nemotron_h": {
         "reader": decoder,
-        "layers": lambda c: len(_lettered(c)),
+        "layers": lambda c: len(c.listed("layer_types")),
         "inner": lambda c: c.number("state_heads") * c.number("mamba_head_dim"),
         "state": read("ssm_state_size"),
         "state_heads": read("mamba_num_heads"),
@@ -189,7 +198,7 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
         "chunk": read("mamba_chunk_size", "chunk_size"),
         "state_bias": read("use_bias"),
         "conv_bias": read("mamba_conv_bias", "use_conv_bias"),
-        "layer_types": read("layers_block_type", "layer_types"),
+        "layer_types": lettered,
         "head_dim": read("head_dim"),
         "positions": "none",
         "gated": False,
@@ -197,7 +206,7 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
         "shared_ffn": read("moe_shared_expert_intermediate_size"),
         "tied": False,
         "mixers": {LINEAR: mamba2, MOE: latent_experts, MLP: feed_forward},
-        "mixer_kinds": lettered,
+        "mixer_kinds": one_each,
         "ffns": {DENSE: no_ffn},
         "layer_extra": for_kinds(latent_projections),
     },

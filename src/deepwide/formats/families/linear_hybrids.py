@@ -12,7 +12,7 @@ from deepwide.formats.fields import Fields, read
 from deepwide.formats.readers.decoder import decoder
 from deepwide.formats.readers.layers import FULL, LINEAR, attention_heads
 from deepwide.formats.readers.mixtures import everywhere, last_of, mixed, where_experts
-from deepwide.formats.readers.patterns import dense_first, every_step
+from deepwide.formats.readers.patterns import dense_first, every_step, indices
 from deepwide.formats.readers.states import gated_delta, kimi_delta
 
 
@@ -38,7 +38,7 @@ def kimi_attention(c: Fields) -> Callable[[int], bool]:
     """Kimi Linear: the layers numbered from 1 in `full_attn_layers`; else every fourth after the first."""
     own = c("linear_attn_config")
     if isinstance(own, Mapping) and "full_attn_layers" in own and "kda_layers" in own:
-        chosen = c.inside("linear_attn_config", {}).listed("full_attn_layers")
+        chosen = frozenset(indices(c.inside("linear_attn_config", {}), "full_attn_layers"))
         return lambda i: i + 1 in chosen
     return lambda i: i > 0 and i % 4 == 0
 

@@ -76,6 +76,12 @@ def to_own_width(c: Fields, tower: Fields, hidden: Any) -> tuple[Small, ...]:
     return matrices(width, width, tower.number("output_dim"), rows=tokens(tower), bias=True)
 
 
+def two_matrices_and_norm(c: Fields, tower: Fields, hidden: Any) -> tuple[Small, ...]:
+    """VibeVoice: each tokenizer has two matrices and a norm of its own."""
+    norm = NormLayer(norm=RMS, name="projector_norm", width=hidden)
+    return (*matrices(tower.number("hidden"), hidden, hidden, rows=0, bias=True), norm)
+
+
 def asked(c: Fields, tower: Fields, hidden: Any) -> tuple[Small, ...]:
     """Granite Speech: learned queries for each window of sound, whose answers are projected."""
     queries = c.number("window_size") // max(1, c.number("downsample_rate"))
@@ -174,6 +180,7 @@ def text_tied(c: Fields) -> bool:
 
 SEEING = "cross_attention"
 MLLAMA_SEES = (3, 8, 13, 18, 23, 28, 33, 38)  # where the config does not say (MllamaTextConfig)
+TOKENIZER = "vibevoice_acoustic_tokenizer_encoder"
 SIGLIP = "siglip_vision_model"
 MERGED = {"free": True, "merged": True}
 # GIT's text is BERT's, read from left to right, with a plain output head.
@@ -311,6 +318,15 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
         "reader": wrapped,
         "text": Inner("qwen3", free=True),
         "towers": {"audio_config": Inner("qwen3_asr_encoder", to_own_width, free=True)},
+    },
+    "vibevoice_asr": {
+        "reader": wrapped,
+        "tied": False,
+        "text": Inner("qwen2", free=True),
+        "towers": {
+            "acoustic_tokenizer_encoder_config": Inner(TOKENIZER, two_matrices_and_norm, free=True),
+            "semantic_tokenizer_encoder_config": Inner(TOKENIZER, two_matrices_and_norm, free=True),
+        },
     },
     "granite_speech": {
         "reader": wrapped,

@@ -34,10 +34,14 @@ def with_pictures(text: str) -> Callable[[Fields], Architecture]:
 def _tied_as_a_whole(c: Fields) -> Mapping[str, Any]:
     """The config, its language part tied as the whole says."""
     tied, text = c.raw("tie_word_embeddings"), c.config.get("text_config") or {}
-    return c.config if not isinstance(text, Mapping) else {
-        **c.config,
-        "text_config": {**text, "tie_word_embeddings": tied is True},
-    }
+    return (
+        c.config
+        if not isinstance(text, Mapping)
+        else {
+            **c.config,
+            "text_config": {**text, "tie_word_embeddings": tied is True},
+        }
+    )
 
 
 def tower(c: Fields) -> Stack:

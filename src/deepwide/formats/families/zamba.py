@@ -12,9 +12,9 @@ from deepwide.architecture.rows import Part
 from deepwide.formats.families.hybrids import MAMBA_FIELDS
 from deepwide.formats.fields import Fields, read
 from deepwide.formats.readers.decoder import decoder
-from deepwide.formats.readers.layers import DENSE, LINEAR, attention, feed_forward, listed_kinds
-from deepwide.formats.readers.mixtures import Picks
-from deepwide.formats.readers.patterns import Kinds, among, step
+from deepwide.formats.readers.layers import DENSE, LINEAR, attention, feed_forward
+from deepwide.formats.readers.mixtures import mixed
+from deepwide.formats.readers.patterns import step
 from deepwide.formats.readers.states import mamba, mamba2, no_ffn
 
 HYBRID = "hybrid"
@@ -92,17 +92,6 @@ def zamba2_hybrids(c: Fields) -> Callable[[int], bool]:
     return lambda i: i in (47, 51) or (0 < i < 43 and i % 6 == 0)
 
 
-def hybrid_where(rule: Picks) -> Kinds:
-    """Zamba's layers: state spaces, with the shared block where `rule` picks."""
-
-    def kinds(c: Fields) -> list[str] | None:
-        picks = (lambda i: True) if c.listed("layer_types") else rule(c)
-        found = listed_kinds(c, "layer_types", lambda i: HYBRID if picks(i) else LINEAR)
-        return among(c, "layer_types", found, (LINEAR, HYBRID))
-
-    return kinds
-
-
 def doubled_head(c: Fields) -> Any:
     """Zamba: heads of twice the hidden size, divided among them."""
     given, heads = c.raw("attention_head_dim"), c.number("heads")
@@ -124,7 +113,7 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
         "step_rank": read("mamba_dt_rank"),
         "positions": "none",
         "mixers": {LINEAR: mamba, HYBRID: mamba},
-        "mixer_kinds": hybrid_where(zamba_hybrids),
+        "mixer_kinds": mixed(zamba_hybrids, LINEAR, HYBRID),
     },
     "zamba2": {
         **ZAMBA,
@@ -136,6 +125,6 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
         "ffn_bias": read("add_bias_linear"),
         "shared_blocks": read("num_mem_blocks"),
         "mixers": {LINEAR: mamba2, HYBRID: mamba2},
-        "mixer_kinds": hybrid_where(zamba2_hybrids),
+        "mixer_kinds": mixed(zamba2_hybrids, LINEAR, HYBRID),
     },
 }

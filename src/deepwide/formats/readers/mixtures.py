@@ -11,18 +11,28 @@ from typing import TypeAlias
 from deepwide.errors import BadInput
 from deepwide.formats.fields import Fields
 from deepwide.formats.readers.layers import DENSE, FULL, SPARSE, listed_kinds
-from deepwide.formats.readers.patterns import Kinds, among, by_index, step
+from deepwide.formats.readers.patterns import Kinds, among, by_index, indices, step
 
 Picks: TypeAlias = Callable[[Fields], Callable[[int], bool]]
 
 
-def mixed(rule: Picks, *others: str, name: str = "layer_types") -> Kinds:
-    """Attention in the layers that `rule` picks, the other mixer elsewhere, unless the config lists them."""
-    known = (others[0], FULL, *others[1:])
+def placed(rule: Picks, other: str, picked: str = FULL) -> Kinds:
+    """Attention (or what is `picked`) in the layers that `rule` picks, the other mixer elsewhere."""
 
     def kinds(c: Fields) -> list[str] | None:
-        picks = (lambda i: True) if c.listed(name) else rule(c)
-        return among(c, name, listed_kinds(c, name, lambda i: FULL if picks(i) else known[0]), known)
+        picks = rule(c)
+        return by_index(c, lambda i: picked if picks(i) else other)
+
+    return kinds
+
+
+def mixed(rule: Picks, other: str, picked: str = FULL) -> Kinds:
+    """The same, unless the config lists its layers."""
+    by_rule = placed(rule, other, picked)
+
+    def kinds(c: Fields) -> list[str] | None:
+        found = listed_kinds(c, "layer_types") if c.listed("layer_types") else by_rule(c)
+        return among(c, "layer_types", found, (other, picked))
 
     return kinds
 
@@ -41,10 +51,8 @@ def among_indices(name: str, otherwise: bool = False) -> Picks:
     """The layers that the config numbers under `name`; all or none where it does not."""
 
     def rule(c: Fields) -> Callable[[int], bool]:
-        if c(name) is None:
-            return lambda i: otherwise
-        chosen = frozenset(i for i in c.listed(name) if type(i) is int)
-        return lambda i: i in chosen
+        chosen = frozenset(indices(c, name))
+        return lambda i: otherwise if c(name) is None else i in chosen
 
     return rule
 
@@ -74,3 +82,8 @@ def where_experts(rule: Picks, least: int = 1) -> Kinds:
 def everywhere(c: Fields) -> Callable[[int], bool]:
     """Every layer."""
     return lambda i: True
+
+
+def nowhere(c: Fields) -> Callable[[int], bool]:
+    """No layer."""
+    return lambda i: False

@@ -18,7 +18,13 @@ from deepwide.formats.readers.decoder import decoder_stack
 from deepwide.formats.readers.layers import norm
 
 
-def tower(c: Fields, name: str) -> Stack:
+def tower(c: Fields, name: str) -> tuple[Stack, ...]:
+    """The stacks of a tower, the top one under its own name: one, unless the family grows wider in `stages`."""
+    stages: tuple[Stack, ...] = c.rule["stages"](c, name) if "stages" in c.rule else (single(c, name),)
+    return stages
+
+
+def single(c: Fields, name: str) -> Stack:
     """The tower as a stack of that name, which its own tokens run through."""
     if "runs" in c.rule:
         runs, order = c.rule["runs"](c)
@@ -33,8 +39,8 @@ def tower(c: Fields, name: str) -> Stack:
 
 def tower_model(c: Fields) -> Architecture:
     """A tower by itself."""
-    name = c.text("model_type")
-    return Architecture(name=c.text("name", name), family=name, vocab=0, stacks=(tower(c, "tower"),), notes=tuple(c.notes))
+    family, stacks = c.text("model_type"), tower(c, "tower")
+    return Architecture(name=c.text("name", family), family=family, vocab=0, stacks=stacks, notes=tuple(c.notes))
 
 
 def picture(c: Fields) -> tuple[Small, ...]:

@@ -57,8 +57,8 @@ def towers(c: Fields, text: Architecture) -> Iterator[Stack]:
     for name, inner in c.rule.get("towers", {}).items():
         fields = nested(c, name, inner)
         if fields is not None:
-            stack = tower(fields, name.removesuffix("_config"))
+            *stages, top = tower(fields, name.removesuffix("_config"))
             joint = inner.join(c, fields, text.main.hidden) if inner.join else ()
-            yield replace(stack, after=(*stack.after, *joint))
+            yield from (*stages, replace(top, after=(*top.after, *joint)))
     if "stacks" in c.rule:
         yield from c.rule["stacks"](c, text.main.hidden)
