@@ -98,8 +98,14 @@ def asides(kind: Any, derived: Table) -> Table:
     return {name: table for name, table in tables.items() if table}
 
 
-def line(config: Any, kind: Any, common: Table) -> Table:
-    """The defaults of one class, seen an instance of it that a configuration around it may have changed."""
+def stated(kind: Any, name: str) -> Table:
+    """What a configuration class says itself about the one inside it under `name`."""
+    inner = kind.sub_configs_defaults.get(name)
+    return {} if inner is None else dict(inner.init_kwargs)
+
+
+def line(config: Any, kind: Any, common: Table, said: Table) -> Table:
+    """The defaults of one class, seen an instance of it to which a configuration around it may have `said` its own."""
     from transformers import PreTrainedConfig
 
     written, plain, given = declared(kind), shown(fresh(kind)), shown(config)
@@ -107,11 +113,11 @@ def line(config: Any, kind: Any, common: Table) -> Table:
     derived: Table = {}
     for name, value in sorted((written | given).items()):
         if isinstance(value, PreTrainedConfig):
-            nested = line(value, type(value), common)
+            nested = line(value, type(value), common, stated(kind, name))
             table[name] = {"model_type": value.model_type} | {n: v for n, v in nested.items() if n[0] != "_"}
         elif name.startswith("_") or not kept(name, value) or (name in common and common[name] == value):
             continue
-        elif value != plain.get(name, value) or (name not in written and name not in plain):
+        elif name in said or value != plain.get(name, value) or (name not in written and name not in plain):
             table[name] = value  # given by the configuration around it
         elif name in written:
             table[name] = written[name]
@@ -136,7 +142,8 @@ def main() -> None:
         "regenerate with python benchmarks/config_defaults.py"
     )
     common = declared(transformers.PreTrainedConfig)
-    lines = {name: line(fresh(CONFIG_MAPPING[name]), CONFIG_MAPPING[name], common) for name in sorted(CONFIG_MAPPING)}
+    kinds = {name: CONFIG_MAPPING[name] for name in sorted(CONFIG_MAPPING)}
+    lines = {name: line(fresh(kind), kind, common, {}) for name, kind in kinds.items()}
     rows = [f"{json.dumps(name)}:{json.dumps(t, sort_keys=True, separators=(',', ':'))}" for name, t in lines.items()]
     target.write_text("{\n" + ",\n".join([f'"_source":{json.dumps(source)}', *rows]) + "\n}\n", encoding="utf-8")
     print(f"{target}: {len(rows)} model types, {target.stat().st_size:,} bytes")

@@ -69,7 +69,7 @@ def compare(
         raise BadInput("compare needs two models or more, for instance: llama-3-8b llama-3-8b,layers=64,hidden=2880")
     found = [find_model(model, **reading) for model in models]
     used = machine(accelerator(on)) if on else None
-    trained = tokens or TOKENS_PER_PARAMETER * found[0].ledger.parameters()
+    trained = tokens or TOKENS_PER_PARAMETER * int(found[0].ledger.parameters())
     shapes = tuple(shape_of(model, used, tokens=trained, context=context) for model in found)
     return Comparison(
         models=shapes,

@@ -88,16 +88,16 @@ def count(model: str | Model, *, by: str = "part", explain: bool = False, **read
     found = find_model(model, **reading) if isinstance(model, str) else model
     ledger = found.ledger
     sums = ledger.parameters_by(lambda w: w.part)
-    forward = token_flops(ledger)
+    forward = int(token_flops(ledger))
     return Count(
         model=found.name,
         source=found.source,
-        total=ledger.parameters(),
-        active=ledger.active_parameters(),
-        parts={part: sums.get(part, 0) for part in PARTS},
+        total=int(ledger.parameters()),
+        active=int(ledger.active_parameters()),
+        parts={part: int(sums.get(part, 0)) for part in PARTS},
         forward_flops=forward,
         backward_flops=2 * forward,
-        attention_flops_per_context_token=context_flops(ledger),
+        attention_flops_per_context_token=int(context_flops(ledger)),
         rows=_explained(found) if explain else tuple(_row(w) for w in ledger.weights),
         by=by,
         groups=_grouped(ledger.weights, by),

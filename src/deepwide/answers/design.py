@@ -8,7 +8,7 @@ from typing import Any
 
 from deepwide.answers.shape import TOKENS_PER_PARAMETER
 from deepwide.cost.kernels import machine
-from deepwide.design.search import Found, deep_to_wide, front, search
+from deepwide.design.search import Found, Use, deep_to_wide, front, search
 from deepwide.design.space import Space
 from deepwide.errors import BadInput
 from deepwide.quality.laws import DIFFERENCE_SD, TIE
@@ -66,10 +66,9 @@ def design(
     found = search(
         Space(vocab=vocab, tied=tied),
         used,
+        Use(tokens=trained, context=context),
         parameters=parameters,
         tolerance=tolerance,
-        tokens=trained,
-        context=context,
         capacity_bytes=capacity_bytes,
         progress=progress,
     )

@@ -144,7 +144,7 @@ def _training_parts(model: Model, load: Load) -> dict[str, int]:
         weights, gradients, states = weights + adapters, adapters, 2 * adapters
     else:
         sixteen = load.weights in ("bf16", "fp16")
-        gradients = (2 if sixteen else 4) * ledger.parameters()
+        gradients = (2 if sixteen else 4) * int(ledger.parameters())
         states = int(optimizer_bytes(ledger, load.optimizer, master=sixteen))
     share = [ranks if load.zero >= stage else 1 for stage in (1, 2, 3)]
     return {

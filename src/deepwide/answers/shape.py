@@ -7,7 +7,7 @@ from typing import Any
 
 from deepwide.answers.models import Model
 from deepwide.architecture.ffn import Experts
-from deepwide.architecture.sizes import bodies, sizes
+from deepwide.architecture.sizes import bodies, sizes, whole
 from deepwide.cost.kernels import Machine, decode_token_s
 from deepwide.cost.memory import cached_elements
 from deepwide.quality.laws import LossPrediction, shape_loss
@@ -56,20 +56,20 @@ def shape_of(model: Model, on: Machine | None, *, tokens: float, context: int, w
     architecture, ledger = model.described(), model.ledger
     own = sizes(architecture)
     quality, reasons = predicted_loss(model, tokens)
-    decode_s = decode_token_s(ledger, on, context=context, weight_bytes=weight_bytes) if on else None
+    decode_s = float(decode_token_s(ledger, on, context=context, weight_bytes=weight_bytes)) if on else None
     error = on.constants.error_share if on else 0.0
     return Shape(
         model=model.name,
-        parameters=ledger.parameters(),
-        active=ledger.active_parameters(),
-        layers=own.layers,
-        hidden=own.hidden,
-        heads=own.heads,
-        kv_heads=own.kv_heads,
-        head_dim=own.head_dim,
-        ffn=own.ffn,
-        weight_bytes=round(ledger.parameters() * weight_bytes),
-        kv_cache_bytes_per_token=sum(2 * cached_elements(c, 1) * c.repeat for c in ledger.caches if not c.fixed),
+        parameters=int(ledger.parameters()),
+        active=int(ledger.active_parameters()),
+        layers=int(own.layers),
+        hidden=int(own.hidden),
+        heads=whole(own.heads),
+        kv_heads=whole(own.kv_heads),
+        head_dim=whole(own.head_dim),
+        ffn=whole(own.ffn),
+        weight_bytes=round(int(ledger.parameters()) * weight_bytes),
+        kv_cache_bytes_per_token=sum(2 * int(cached_elements(c, 1) * c.repeat) for c in ledger.caches if not c.fixed),
         decode_s=decode_s,
         decode_low_s=None if decode_s is None else decode_s * (1 - 2 * error),
         decode_high_s=None if decode_s is None else decode_s * (1 + 2 * error),

@@ -5,7 +5,7 @@ One description serves them all: multi-head has kv_heads = heads, multi-query ha
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from deepwide.architecture.parts import Norm, norm
 from deepwide.architecture.rows import Op, Site
@@ -22,7 +22,8 @@ class Attention:
     the projection's width ("width") or one number per head ("head"). `shared_kv` means that another layer's keys and
     values are used; `value_is_key` that values are the keys; `value_width` what values are projected from.
     `window` limits how far a token looks back. `key_rows` is set where the number of keys attended across is fixed.
-    `joined` is what the output matrix reads where it is not the heads together.
+    `joined` is what the output matrix reads where it is not the heads together. `also` names another stack whose
+    tokens are attended together with the own ones, through the same projections.
     """
 
     heads: Num
@@ -45,6 +46,7 @@ class Attention:
     outputs: Num | None = None
     joined: Num | None = None
     value_width: Num | None = None
+    also: str = ""
     name: str = "attention"
 
 
@@ -99,6 +101,8 @@ def attention(at: Site, a: Attention) -> None:
     if a.sinks:
         at.vector("sinks", a.heads)
     _scores(at, a, value_dim)
+    if a.also:
+        _other_tokens(at, a, source, value_dim)
     outputs = at.hidden if a.outputs is None else a.outputs
     joined = a.heads * value_dim if a.joined is None else a.joined
     at.matrix("output", joined, outputs, bias="o" in a.bias, split="row")
@@ -145,6 +149,25 @@ def _scores(at: Site, a: Attention, value_dim: Num) -> None:
             heads=a.heads,
         )
     )
+
+
+def _other_tokens(at: Site, a: Attention, source: Num, value_dim: Num) -> None:
+    """Keys and values of another stack's tokens by the matrices that are there already, their scores and their cache."""
+    for role, width in (("key", a.kv_heads * a.head_dim), ("value", a.kv_heads * value_dim)):
+        at.ops.append(
+            Op(
+                kind="matmul",
+                name=f"{at.prefix}.{a.also}_{role}",
+                part="attention",
+                k=source,
+                n=width,
+                repeat=at.repeat,
+                stream=a.also,
+                weight=f"{at.prefix}.{role}",
+            )
+        )
+    at.cache(f"{a.name}.{a.also}", a.kv_heads * (a.head_dim + value_dim), heads=a.kv_heads, stream=a.also)
+    _scores(at, replace(a, keys=a.also, key_rows=None, window=None), value_dim)
 
 
 def latent_attention(at: Site, a: LatentAttention) -> None:

@@ -29,6 +29,11 @@ class Sizes:
     context: Num | None
 
 
+def whole(value: Num | None) -> int | None:
+    """A size of one model as a plain whole number; None stays unknown."""
+    return None if value is None else int(value)
+
+
 def bodies(architecture: Architecture) -> list[Body]:
     """The bodies of the main stack's branches, run by run; the parts of those that are put together from several."""
     return [part for run in architecture.main.runs for branch in run.layer.branches for part in _parts(branch.body)]

@@ -10,7 +10,7 @@ import click
 from deepwide import units
 
 
-class Count(click.ParamType):
+class Count(click.ParamType[int]):
     """A whole number with an ending: 7B, 1.5T, 4k, 4096."""
 
     name = "count"

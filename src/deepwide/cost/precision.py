@@ -142,7 +142,7 @@ def stored_bytes(w: Weight, how: Precision | GgufMix) -> Num:
     if how.linear_only and not quantised(w):
         return 2 * w.parameters
     tensors = w.copies * w.repeat
-    groups = 0
+    groups: Num = 0
     if how.group is None:
         groups = w.shape[-1]
     elif how.group:
@@ -165,7 +165,8 @@ def _gguf_bytes(w: Weight, mix: GgufMix) -> Num:
     if w.part == "head":
         return _blocks(w, mix.head) * w.copies * w.repeat
     role = w.role.removeprefix("expert_").removeprefix("shared_")
-    total, left = 0, w.repeat
+    total: Num = 0
+    left = w.repeat
     for kind, where in [(kind, where) for better_role, kind, where in mix.better if better_role == role]:
         chosen = min(_layers(where, w.repeat), left)
         total, left = total + _blocks(w, kind) * chosen, left - chosen

@@ -19,6 +19,16 @@ COLUMNS = ("layers", "hidden", "heads", "kv_heads", "head_dim", "ffn")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Use:
+    """What a shape is for: the tokens it is trained on, the tokens in view while it decodes, and the bytes of each."""
+
+    tokens: float
+    context: int
+    weight_bytes: float = 2
+    cache_bytes: float = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Priced:
     """Shapes with what they cost and how good they will be: one column per quantity, one entry per shape.
 
@@ -49,9 +59,7 @@ class Found:
     seconds: float
 
 
-def price(
-    space: Space, block: Block, on: Machine, *, tokens: float, context: int, weight_bytes: float, cache_bytes: float
-) -> Priced:
+def price(space: Space, block: Block, on: Machine, use: Use) -> Priced:
     """Everything that is said of a block's shapes, in one pass of the ledger."""
     import numpy as np
 
@@ -61,13 +69,15 @@ def price(
     head = space.vocab * block.hidden
     body = parameters - parts["embedding"] - parts.get("head", 0)
     cached = sum(c.elements * c.repeat for c in ledger.caches)
-    quality = shape_loss(body, head, block.layers, block.hidden, tokens)
+    quality = shape_loss(body, head, block.layers, block.hidden, use.tokens)
     values: dict[str, Any] = {
         **{name: getattr(block, name) for name in COLUMNS},
         "parameters": parameters,
-        "weight_bytes": parameters * weight_bytes,
-        "kv_cache_bytes_per_token": cached * cache_bytes,
-        "decode_s": decode_token_s(ledger, on, context=context, weight_bytes=weight_bytes, cache_bytes=cache_bytes),
+        "weight_bytes": parameters * use.weight_bytes,
+        "kv_cache_bytes_per_token": cached * use.cache_bytes,
+        "decode_s": decode_token_s(
+            ledger, on, context=use.context, weight_bytes=use.weight_bytes, cache_bytes=use.cache_bytes
+        ),
         "loss": quality.loss,
         "low": quality.low,
         "high": quality.high,
@@ -80,13 +90,10 @@ def price(
 def search(
     space: Space,
     on: Machine,
+    use: Use,
     *,
     parameters: float,
     tolerance: float,
-    tokens: float,
-    context: int,
-    weight_bytes: float = 2,
-    cache_bytes: float = 2,
     capacity_bytes: float = float("inf"),
     progress: Callable[[int], None] = lambda counted: None,
 ) -> Found:
@@ -97,14 +104,13 @@ def search(
     difference between shapes from the lowest.
     """
     started, counted, too_large, kept = time.perf_counter(), 0, 0, []
-    how = {"tokens": tokens, "context": context, "weight_bytes": weight_bytes, "cache_bytes": cache_bytes}
     for block in blocks(space):
         near = block.chosen(_near(space, block, parameters, tolerance))
         counted += len(block)
         progress(counted)
         if len(near):
-            columns = price(space, near, on, **how).columns
-            bytes_needed = columns["weight_bytes"] + context * columns["kv_cache_bytes_per_token"]
+            columns = price(space, near, on, use).columns
+            bytes_needed = columns["weight_bytes"] + use.context * columns["kv_cache_bytes_per_token"]
             fits = bytes_needed <= capacity_bytes
             too_large += int((~fits).sum())
             kept.append({name: column[fits] for name, column in columns.items()})

@@ -1,45 +1,67 @@
 """A ledger from nothing but stored tensors: exact totals, with parts told by the names of the tensors.
 
 This serves files that come without a description of the model, and models built by transformers as a fallback.
-Tensors of equal layers are gathered into one row.
+Tensors of equal layers are gathered into one row. What names and shapes cannot say is said in the notes.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
+from math import prod
 
 from deepwide.architecture.ledger import Ledger
 from deepwide.architecture.rows import Op, Part, Weight
-from deepwide.formats.tensors import Container, is_parameter
+from deepwide.formats.tensors import Container, StoredTensor, embedding_and_head, is_parameter, packed
 
-# The first rule that matches the name of a tensor says which part of a model it belongs to.
+_END = r"[^.]*(\.\*)?(\.(weight|bias))?$"  # the rest of the last word, its number, and what kind of tensor it is
+# The first rule that matches the name of a tensor says which part of a model it belongs to. Names are those of
+# transformers and of llama.cpp, in lower case, with stars for numbers.
 PARTS: tuple[tuple[str, Part], ...] = (
-    (r"norm|\bln_|layernorm|\.ln\d?\.|_ln\.", "norm"),
-    (r"router|mlp\.gate\.|ffn_gate_inp|gate\.wg", "router"),
-    (r"wpe|position|pos_emb|relative_attention_bias", "position"),
-    (r"^(output|head)\.|lm_head|embed_out", "head"),
-    (r"embed|wte|token_type|shared\.weight", "embedding"),
-    (r"mamba|mixer|ssm|linear_attn|conv", "recurrent"),
-    (r"attn|attention|[qkvo]_proj|\.att\.", "attention"),
-    (r"mlp|ffn|feed_forward|fc\d|expert|dense_h_to|dense_4h", "ffn"),
+    (rf"(norm|\bln|_ln){_END}", "norm"),
+    (r"router|ffn_gate_inp|expert_bias|shared_expert_gate|(mlp|moe|mixer|feed_forward|wg|ffn\.gate)\.gate\.", "router"),
+    (r"wpe|position|pos_emb|embed_pos|rel_embeddings|relative_attention_bias|attn_rel_b", "position"),
+    (r"^(output|head|cls|decoder)\.(weight|bias|dense)|lm_head|embed_out|predictions|^vocab_(transform|projector)", "head"),
+    (r"embd|embed|wte|token_type|shared\.weight|^transformer\.w\.|patch|\bconv[12]\.", "embedding"),
+    (r"mamba|\bssm_|linear_attn|shortconv|\*\.conv\.|rwkv.*attention\.|mlstm|\brec_|rg_lru|linear_[xy]", "recurrent"),
+    (r"attn|attention|\b[qkvo]_proj|\batt\.|\b(q|k|v|o)\.weight", "attention"),
+    (r"mlp|ffn|feed_?forward|fc\d|expert|\b(up|down|gate)_proj|intermediate|relu|\bff\.|\blayer\.\*\.output\.|dense_\w*4h", "ffn"),
+    (r"conv_?1d|mixer|temporal_block", "recurrent"),
 )
-LOOKED_UP = ("embedding", "position")
+EXPERTS = re.compile(r"(?<!shared_)experts\b|_exps\b")
+# A decoder stores its token table under one of these names; where no head lies beside it, the table serves as one.
+TABLES_OF_DECODERS = ("embed_tokens.weight", "wte.weight", "token_embd.weight", "tok_embeddings.weight")
+TABLES_OF_DECODERS += ("transformer.word_embeddings.weight", "backbone.embeddings.weight")
+NEVER_MULTIPLIED = ("embedding", "position", "norm")
 
 
 def stored_ledger(container: Container) -> Ledger:
     """Weights and the matrix products they imply. Nothing is known of attention scores or caches."""
     shapes = Counter((_starred(t.name), t.shape) for t in container.tensors if is_parameter(t))
-    weights = tuple(
-        Weight(name=name, part=part_of(name), role=_role(name), shape=shape, repeat=repeat)
-        for (name, shape), repeat in shapes.items()
-    )
-    return Ledger(weights=weights, ops=tuple(_product(w) for w in weights if _multiplied(w)), caches=())
+    weights = [_weight(name, shape, repeat) for (name, shape), repeat in shapes.items()]
+    if table := _serves_as_head(container):
+        weights.append(Weight(name="head (tied)", part="head", role="output", shape=table.shape, tied=table.name))
+    return Ledger(weights=tuple(weights), ops=tuple(_product(w) for w in weights if _multiplied(w)), caches=())
+
+
+def stored_notes(container: Container) -> tuple[str, ...]:
+    """What a list of tensors leaves open, and what of it was not counted."""
+    notes = []
+    if any(EXPERTS.search(t.name) for t in container.tensors):
+        notes.append("which experts a token meets is not stored with them: active parameters and FLOPs include them all")
+    if names := packed(container):
+        notes.append(f"{len(names)} tensors, {names[0]} first, hold several weights in a number: there are more than counted")
+    if buffers := [t for t in container.tensors if not is_parameter(t)]:
+        size = sum(prod(t.shape) for t in buffers)
+        notes.append(f"{size:,} numbers are no parameters and left out: {len(buffers)} tensors, {buffers[0].name} first")
+    if table := _serves_as_head(container):
+        notes.append(f"no output head is stored: {table.name} is taken to serve as one")
+    return tuple(notes)
 
 
 def part_of(name: str) -> Part:
     """The part of a model that a tensor belongs to, by its name."""
-    lower = name.lower()
+    lower = _starred(name).lower()
     return next((part for pattern, part in PARTS if re.search(pattern, lower)), "other")
 
 
@@ -48,16 +70,40 @@ def _starred(name: str) -> str:
     return re.sub(r"(?<=\.)\d+(?=\.)", "*", name)
 
 
+def _weight(name: str, shape: tuple[int, ...], repeat: int) -> Weight:
+    """A row; experts that lie in one tensor become copies, all of which may be met."""
+    leading = 3 if name.endswith(".weight") or "bias" not in name else 2
+    copies, own = (shape[0], shape[1:]) if EXPERTS.search(name) and len(shape) == leading else (1, shape)
+    return Weight(
+        name=name, part=part_of(name), role=_role(name), shape=own, repeat=repeat, copies=copies, active=copies
+    )
+
+
+def _serves_as_head(container: Container) -> StoredTensor | None:
+    """The token table of a decoder without a head of its own."""
+    table, head = embedding_and_head(container)
+    encoder = any("token_type" in t.name for t in container.tensors)
+    return table if table and not head and not encoder and table.name.endswith(TABLES_OF_DECODERS) else None
+
+
 def _role(name: str) -> str:
     words = name.split(".")
     return words[-2] if len(words) > 1 and words[-1] in ("weight", "bias") else words[-1]
 
 
 def _multiplied(w: Weight) -> bool:
-    return len(w.shape) == 2 and w.part not in LOOKED_UP
+    """Whether a row is a matrix: two dimensions, and not a table that is looked up or a norm or a bias per head."""
+    return len(w.shape) == 2 and w.part not in NEVER_MULTIPLIED and (w.copies > 1 or w.name.endswith((".weight", ")")))
 
 
 def _product(w: Weight) -> Op:
     return Op(
-        kind="matmul", name=w.name, part=w.part, k=w.shape[1], n=w.shape[0], repeat=w.repeat, weight=w.name
+        kind="matmul",
+        name=w.name,
+        part=w.part,
+        k=w.shape[1],
+        n=w.shape[0],
+        repeat=w.repeat,
+        active=w.active,
+        weight=w.name,
     )

@@ -40,7 +40,7 @@ class LossPrediction:
     fitted_range: str = "hidden/layers 3 to 320, body 22M to 1.8B, 10B to 350B tokens; Gemstones recipe and tokenizer"
 
 
-def shape_loss(body: Num, head: Num, layers: Num, hidden: Num, tokens: Num) -> LossPrediction:
+def shape_loss(body: Num, head: Num, layers: Num, hidden: Num, tokens: Real) -> LossPrediction:
     """The loss of a shape after `tokens`, from its body and head parameters.
 
     Numbers or arrays. Sources and constants: facts/laws.toml.
@@ -48,14 +48,15 @@ def shape_loss(body: Num, head: Num, layers: Num, hidden: Num, tokens: Num) -> L
     import numpy as np
 
     aspect = np.asarray(hidden, dtype=float) / layers
-    values, effects = [], []
+    values: list[Real] = []
+    effects: list[Real] = []
     for member in shape_laws():
         size = body + head if member.counts == "body and head" else body
         values.append(_member(member, np.asarray(size, dtype=float), aspect, tokens))
         effects.append(values[-1] - _member(member, np.asarray(size, dtype=float), None, tokens))
-    mean, effect = sum(values) / len(values), sum(effects) / len(effects)
+    mean, effect = (values[0] + values[1]) / 2, (effects[0] + effects[1]) / 2
     outside = _outside(aspect, ASPECT_RANGE) + _outside(body, BODY_RANGE) + _outside(tokens, TOKENS_RANGE)
-    spread = abs(values[0] - values[1]) / 2
+    spread = np.abs(values[0] - values[1]) / 2
     recipe = RECIPE_SD + RECIPE_SHARE * effect
     sd = np.sqrt(FIT_SD**2 + spread**2 + recipe**2 + (EXTRAPOLATION_SD * outside) ** 2)
     return LossPrediction(
@@ -63,7 +64,7 @@ def shape_loss(body: Num, head: Num, layers: Num, hidden: Num, tokens: Num) -> L
     )
 
 
-def _member(law: ShapeLaw, size: Real, aspect: Real | None, tokens: Num) -> Real:
+def _member(law: ShapeLaw, size: Real, aspect: Real | None, tokens: Real) -> Real:
     """One member of the law; at its own best aspect ratio when none is given."""
     import numpy as np
 
@@ -77,7 +78,7 @@ def _member(law: ShapeLaw, size: Real, aspect: Real | None, tokens: Num) -> Real
     return loss
 
 
-def _outside(value: Num, limits: tuple[float, float]) -> Real:
+def _outside(value: Real, limits: tuple[float, float]) -> Real:
     """How many factors of e a value lies outside its range."""
     import numpy as np
 

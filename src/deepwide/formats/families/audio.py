@@ -8,8 +8,9 @@ from typing import Any
 from deepwide.architecture.model import Small
 from deepwide.architecture.parts import LAYER_NO_BIAS, Convolution, Linear, NormLayer, Positions, Table, Vector
 from deepwide.errors import BadInput
+from deepwide.formats.families.classic import all_heads
 from deepwide.formats.families.sequence import spectrogram
-from deepwide.formats.families.vision import VIT, own_heads
+from deepwide.formats.families.vision import VIT
 from deepwide.formats.fields import Fields, read
 from deepwide.formats.readers.conformer import conformer
 from deepwide.formats.readers.layers import attention_heads, norm
@@ -34,7 +35,9 @@ def halved(size: Any, times: int) -> Any:
     return size
 
 
-def plane(name: str, channels: Any, source: Any = 1, kernel: Any = 9, bias: bool = True, groups: Any = 1) -> Convolution:
+def plane(
+    name: str, channels: Any, source: Any = 1, kernel: Any = 9, bias: bool = True, groups: Any = 1
+) -> Convolution:
     """A convolution over time and frequency [channels, source, kernel], whose outputs depend on the sound's length."""
     return Convolution(
         name=name,
@@ -172,7 +175,7 @@ def phi_frames(c: Fields) -> tuple[Small, ...]:
     parts: list[Small] = [plane("convolution_1", channels)]
     for i in range(2, times + 1):
         parts.append(plane(f"convolution_{i}", channels, groups=channels))
-        parts.append(Linear(name=f"pointwise_{i}", inputs=channels, outputs=channels, bias=True, part="embedding", rows=0))
+        parts.append(plane(f"pointwise_{i}", channels, source=channels, kernel=1))
     left = halved(c.number("input_size"), times)
     buckets = c.number("bias_max_distance") * (1 if c.flag("bias_symmetric") else 2)
     return (
@@ -196,7 +199,7 @@ WHISPER: dict[str, Any] = {
 CONFORMER: dict[str, Any] = {
     "reader": tower_model,
     "runs": conformer,
-    "kv_heads": own_heads,
+    "kv_heads": all_heads,
     "head_dim": None,
     "experts": None,
     "gated": False,
@@ -233,7 +236,6 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
     },
     "voxtral_realtime_encoder": {
         **WHISPER,
-        "kv_heads": read("num_key_value_heads"),
         "head_dim": read("head_dim"),
         "norm": "rms",
         "gated": True,

@@ -6,16 +6,16 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from deepwide.architecture.attention import Attention
-from deepwide.architecture.model import Architecture, Body, Small, Stack
+from deepwide.architecture.model import Architecture, Body, Stack
 from deepwide.architecture.parts import Head, Linear, TokenEmbedding, Vector
 from deepwide.errors import BadInput
 from deepwide.formats.families.multimodal import SIGLIP, soft_tokens
-from deepwide.formats.fields import Fields
+from deepwide.formats.families.sequence import DECODER
+from deepwide.formats.fields import Fields, read
 from deepwide.formats.readers.decoder import decoder, decoder_stack
 from deepwide.formats.readers.encoder import embedding, pooler
 from deepwide.formats.readers.encoder_decoder import encoder_decoder
-from deepwide.formats.readers.layers import attention
+from deepwide.formats.readers.layers import FULL, SLIDING, attention
 from deepwide.formats.readers.nested import Inner, nested
 from deepwide.formats.readers.towers import tower
 
@@ -74,20 +74,48 @@ def seeing_pair(c: Fields) -> Architecture:
     """Gemma 3 twice: an encoder of text and pictures, and a decoder whose attention looks at both."""
     from deepwide.formats.families import rule  # the table of families is built from files that import this one
 
+    gemma, tied = rule("gemma3_text"), c.flag("tied")
     encoder = c.inside("encoder", {})
-    text = c.inside("encoder", {}).inside("text_config", rule("gemma3_text"))
+    text = replace(encoder.inside("text_config", gemma), changes={})
+    merged = {**gemma, "mixers": dict.fromkeys((FULL, SLIDING), merged_attention)}
+    model = decoder(replace(c.inside("decoder", merged), changes={"tied": tied, **c.changes}))
+    hidden = model.main.hidden
+    if (hidden, model.vocab) != (text.number("hidden"), text.number("vocab")):
+        raise BadInput(f"{c.where}: encoder.text_config and decoder must agree in hidden_size and vocab_size")
+    tables = (TokenEmbedding(vocab=model.vocab), Vector(name="end_of_image", shape=(hidden,), part="embedding"))
+    own, shared = ((), tables) if tied else (tables, ())
+    reads = replace(decoder_stack(text, "encoder", causal=False), before=own)
+    stacks = (*eyes(encoder, hidden), reads, replace(model.main, before=own))
+    return replace(model, stacks=stacks, embedding=shared, notes=tuple(c.notes))
+
+
+def eyes(encoder: Fields, hidden: Any) -> tuple[Stack, ...]:
+    """T5Gemma 2's tower, joined as Gemma 3's."""
     picture = nested(encoder, "vision_config", Inner(SIGLIP, free=True))
     assert picture is not None  # never optional
-    merged = {**rule("gemma3_text"), "mixers": dict.fromkeys(KINDS, merged_attention)}
-    above = replace(c.inside("decoder", merged), changes={"tied": c.flag("tied"), **c.changes})
-    model, tied = decoder(above), c.flag("tied")
-    if model.main.hidden != text.number("hidden") or model.vocab != text.number("vocab"):
-        raise BadInput(f"{c.where}: encoder.text_config and decoder must agree in hidden_size and vocab_size")
-    tables = (TokenEmbedding(vocab=model.vocab), Vector(name="end_of_image", shape=(model.main.hidden,)))
     *stages, top = tower(picture, "vision")
-    seen = replace(top, after=(*top.after, *soft_tokens(encoder, picture, model.main.hidden)))
-    reads = decoder_stack(text, "encoder", causal=False)
-    own = () if tied else tables
-    stacks = (*stages, seen, replace(reads, before=own), replace(model.main, before=own))
-    head = tuple(replace(p, tied=tied) if isinstance(p, Head) else p for p in model.head)
-    return replace(model, stacks=stacks, embedding=tables if tied else (), head=head)
+    return (*stages, replace(top, after=(*top.after, *soft_tokens(encoder, picture, hidden))))
+
+
+# ---- Seamless
+
+
+def text_to_text(c: Fields) -> Architecture:
+    """The translation of text, one of the ways through a Seamless model; those that hear or speak are refused."""
+    named = c.text("architecture")
+    if named and not named.endswith("ForTextToText"):
+        model = named.split("For")[0].removesuffix("Model")
+        raise BadInput(f"{c.where}: {named} also hears or speaks, which is not described; ask for {model}ForTextToText")
+    return encoder_decoder(c)
+
+
+FAMILIES: dict[str, Mapping[str, Any]] = {
+    "encoder-decoder": {"reader": any_two},
+    "t5gemma2": {"reader": seeing_pair},
+    "seamless_m4t": {
+        "like": "m2m_100",
+        "reader": text_to_text,
+        "decoder": {**DECODER, "layers": read("decoder_layers", "num_hidden_layers")},
+    },
+    "seamless_m4t_v2": {"like": "seamless_m4t"},
+}

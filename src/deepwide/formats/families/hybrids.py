@@ -36,7 +36,7 @@ from deepwide.formats.readers.mixtures import (
     placed,
     where_experts,
 )
-from deepwide.formats.readers.patterns import among, by_index, for_kinds, sparse_where
+from deepwide.formats.readers.patterns import among, by_index, for_kinds
 from deepwide.formats.readers.states import divides, gated_convolution, mamba, mamba2, no_ffn
 
 CONV, MOE, MLP = "conv", "moe", "mlp"
@@ -214,11 +214,6 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
         **LFM,
         "ffn": adjusted_ffn,
         "mixer_kinds": mixed(among_indices("full_attn_idxs", otherwise=True), CONV),
-    },
-    "lfm2_moe": {
-        **LFM,
-        "mixer_kinds": mixed(among_indices("full_attn_idxs", otherwise=True), CONV),
-        "ffn_kinds": sparse_where(lambda c: lambda i: bool(i >= c.number("num_dense_layers", 2))),
     },
     "lfm3": {
         **LFM,

@@ -4,26 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
-from deepwide.architecture.model import Body, Small, Stack
+from deepwide.architecture.model import Architecture, Body, Small, Stack
 from deepwide.architecture.parts import LAYER, RMS, Convolution, Linear, NormLayer, Table, Vector
 from deepwide.formats.families.encoders import PLAIN
-from deepwide.formats.fields import Fields, read
-from deepwide.formats.readers.decoder import decoder
+from deepwide.formats.fields import Fields
 from deepwide.formats.readers.layers import FULL, attention
-from deepwide.formats.readers.patterns import by_index, for_kinds, indices
 from deepwide.formats.readers.nested import Inner, Join, nested
+from deepwide.formats.readers.patterns import by_index, for_kinds, indices
 from deepwide.formats.readers.towers import grid
 from deepwide.formats.readers.wrapped import wrapped
 
 
 def matrices(*widths: Any, rows: Any, bias: bool = False) -> tuple[Small, ...]:
     """Matrices one after the other, from each width to the next, on so many tokens."""
-    pairs = zip(widths, widths[1:], strict=False)
     return tuple(
         Linear(name=f"projector_{i}", inputs=inputs, outputs=outputs, bias=bias, rows=rows)
-        for i, (inputs, outputs) in enumerate(pairs, start=1)
+        for i, (inputs, outputs) in enumerate(pairwise(widths), start=1)
     )
 
 
@@ -153,6 +152,14 @@ def bare_patches(c: Fields, hidden: Any) -> tuple[Stack, ...]:
     return (Stack(name="vision", hidden=hidden, runs=(), before=(patches,), causal=False, tokens=grid(c)),)
 
 
+def flat_or_nested(c: Fields) -> Architecture:
+    """Fuyu's first configs have the text model's fields among their own."""
+    own = c.defaults.get("text_config", {})
+    flat = {name: value for name, value in c.config.items() if name in own and name != "model_type"}
+    nests = c.config.get("text_config") is not None or not flat
+    return wrapped(c if nests else replace(c, config={**c.config, "text_config": flat}))
+
+
 def seeing(c: Fields, kind: str) -> Body:
     """Mllama: a layer whose keys and values are the picture's."""
     return replace(attention(c), keys="vision", keys_width=c.number("hidden"), qk_norm=RMS)
@@ -182,7 +189,6 @@ SEEING = "cross_attention"
 MLLAMA_SEES = (3, 8, 13, 18, 23, 28, 33, 38)  # where the config does not say (MllamaTextConfig)
 TOKENIZER = "vibevoice_acoustic_tokenizer_encoder"
 SIGLIP = "siglip_vision_model"
-MERGED = {"free": True, "merged": True}
 # GIT's text is BERT's, read from left to right, with a plain output head.
 GIT: dict[str, Any] = {
     **PLAIN,
@@ -241,9 +247,9 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
         "towers": {"vision_config": Inner("mllama_vision_model", one_matrix("vision_output_dim", bias=True))},
     },
     "fuyu": {
-        "reader": wrapped,
+        "reader": flat_or_nested,
         "whole": True,
-        "text": Inner("persimmon", **MERGED),
+        "text": Inner("persimmon", free=True),
         "stacks": bare_patches,
     },
     "got_ocr2": {
@@ -295,18 +301,18 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
     "voxtral": {
         "reader": wrapped,
         "tied": False,
-        "text": Inner("llama", **MERGED),
+        "text": Inner("llama", free=True, merged=True),
         "towers": {"audio_config": Inner("voxtral_encoder", two_matrices("ffn"), free=True)},
     },
     "voxtral_realtime_text": {"like": "mistral", "layer_extra": delayed},
     "voxtral_realtime": {
         "reader": wrapped,
-        "text": Inner("voxtral_realtime_text", **MERGED),
+        "text": Inner("voxtral_realtime_text", free=True, merged=True),
         "towers": {"audio_config": Inner("voxtral_realtime_encoder", joined_frames)},
     },
     "glmasr": {
         "reader": wrapped,
-        "text": Inner("llama", **MERGED),
+        "text": Inner("llama", free=True, merged=True),
         "towers": {"audio_config": Inner("glmasr_encoder", two_matrices("ffn", wide=2, bias=True), free=True)},
     },
     "moss_transcribe_diarize": {

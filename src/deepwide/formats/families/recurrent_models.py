@@ -42,9 +42,14 @@ def matrix_lstm(c: Fields, kind: str) -> MatrixLSTM:
     )
 
 
-def scaled(c: Fields, name: str) -> int:
+def scaled(c: Fields, name: str) -> Any:
     """The hidden size times a factor, cut to a whole number."""
-    return int(c.number("hidden") * factor(c, name))
+    return whole(c.number("hidden") * factor(c, name))
+
+
+def whole(value: Any) -> Any:
+    """A positive number, or an array of them, without its fraction."""
+    return value // 1 if hasattr(value, "dtype") else int(value)
 
 
 def factor(c: Fields, name: str) -> float:
@@ -55,10 +60,10 @@ def factor(c: Fields, name: str) -> float:
     return value
 
 
-def rounded_ffn(c: Fields) -> int:
+def rounded_ffn(c: Fields) -> Any:
     """xLSTM's feed-forward width: a factor of the hidden size, rounded up to a multiple."""
     multiple = max(1, c.number("ffn_round_up_to_multiple_of", 64))
-    return int((c.number("hidden") * factor(c, "ffn_proj_factor") + multiple - 1) // multiple * multiple)
+    return whole((c.number("hidden") * factor(c, "ffn_proj_factor") + multiple - 1) // multiple * multiple)
 
 
 def blocks(c: Fields) -> Any:

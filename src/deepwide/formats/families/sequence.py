@@ -173,7 +173,6 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
         "encoder": {**ENCODER, "sparse_step": read("encoder_sparse_step")},
         "decoder": {**DECODER, "sparse_step": read("decoder_sparse_step")},
     },
-    "seamless_m4t": {"like": "m2m_100", "decoder": {**DECODER, "layers": read("decoder_layers", "num_hidden_layers")}},
     "pegasus_x": {
         "like": "m2m_100",
         "attention_bias": "",

@@ -1,8 +1,8 @@
-"""Towers that grow wider stage by stage, each stage a stack of its own: MobileNet-V5 (Gemma 3n), VibeVoice's tokenizers."""
+"""Towers that grow wider stage by stage, each stage a stack: MobileNet-V5 (Gemma 3n), VibeVoice's tokenizers."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from typing import Any
@@ -17,6 +17,7 @@ from deepwide.formats.readers.towers import tower_model
 # ---- MobileNet-V5, the `mobilenetv5_300m_enc` of timm: stages of inverted bottlenecks, the upper two with attention
 
 PICTURE = 768  # height and width that Gemma 3n's processor makes of every picture
+MOST_STAGES = 32  # a width doubled more often than that is no tower
 MOBILENET = "mobilenetv5_300m_enc"
 
 
@@ -43,7 +44,7 @@ def edge(inputs: int, outputs: int, rows: int) -> Assembly:
 
 
 def inverted(inputs: int, outputs: int, factor: int, rows: int, start: int = 0, middle: int = 0) -> Assembly:
-    """An inverted bottleneck `factor` times as wide inside, with convolutions of side `start` and `middle` on its way."""
+    """An inverted bottleneck, `factor` times as wide inside, with convolutions of side `start` and `middle`."""
     wide, before = factor * inputs, 4 * rows if middle else rows
     parts = (
         *(depthwise("start", inputs, start, before) if start else ()),
@@ -73,7 +74,7 @@ def attending(width: int, heads: int, head_dim: int, rows: int, key_rows: int) -
     )
 
 
-def stage(number: int, width: int, rows: int, first: Assembly, layers: list[tuple[Branch, ...]]) -> Stack:
+def stage(number: int, width: int, rows: int, first: Assembly, layers: Sequence[tuple[Branch, ...]]) -> Stack:
     """A stage: a block that halves the picture and widens it, then the others, equal ones together."""
     runs = [Run(layer=Layer(branches=(Branch(body=first),)), layers=1, name="first")]
     for i, (branches, equal) in enumerate(groupby(layers), start=1):
@@ -85,20 +86,20 @@ def mobilenet(c: Fields, name: str) -> tuple[Stack, ...]:
     """The four stages of MobileNet-V5, and the fusion of the upper two to 16 by 16 tokens."""
     made = c.text("architecture", MOBILENET)
     if made != MOBILENET or c("model_args"):
-        raise BadInput(f"{c.where}: architecture={made[:40]!r} with model_args is not described; only {MOBILENET} without")
+        raise BadInput(f"{c.where}: architecture={made[:40]!r} must be {MOBILENET}, without model_args")
     rows = [(PICTURE >> halvings) ** 2 for halvings in range(1, 6)]  # after the stem and after each stage
     stem = Convolution(name="stem", channels=64, kernel=9, inputs_per_group=3, bias=True, groups=1, rows=rows[0])
     edges = [(Branch(body=edge(128, 128, rows[1])),)] * 2
     starts = [(Branch(body=inverted(256, 256, 4, rows[2], start=side)),) for side in (5, 3, 5, 3)]
     lower = [(Branch(body=inverted(640, 640, 4, rows[3], start=5)),)] * 7
-    thin = [(Branch(body=inverted(640, 640, 1, rows[3])),)]
+    upper = [*lower, (Branch(body=inverted(640, 640, 1, rows[3])),), *mixed(640, 12, 64, rows[3], 4) * 14]
     return (
         replace(
             stage(1, 128, rows[1], edge(64, 128, rows[1]), edges),
             before=(stem, NormLayer(norm=RMS, name="stem.norm", width=64)),
         ),
         stage(2, 256, rows[2], inverted(128, 256, 6, rows[2], start=3, middle=5), starts),
-        stage(3, 640, rows[3], inverted(256, 640, 6, rows[3], 5, 5), lower + thin + mixed(640, 12, 64, rows[3], 4) * 14),
+        stage(3, 640, rows[3], inverted(256, 640, 6, rows[3], 5, 5), upper),
         stage(4, 1280, rows[4], inverted(640, 1280, 6, rows[4], 5, 5), mixed(1280, 16, 96, rows[4], 1) * 19),
         fusion(name, 640 + 1280, 2048, rows[3]),
     )
@@ -123,35 +124,36 @@ def fusion(name: str, inputs: int, outputs: int, rows: int) -> Stack:
 
 def tokenizer(c: Fields, name: str) -> tuple[Stack, ...]:
     """A stage for the raw sound and one for each ratio of shortening; the last hands over `hidden_size` channels."""
-    ratios, depths, side = c.listed("downsampling_ratios"), c.listed("depths"), c.number("kernel_size")
-    if len(depths) <= len(ratios):
-        raise BadInput(f"{c.where}: depths has {len(depths)} entries for {len(ratios)} downsampling_ratios and a stem")
-    c.notes.append(f"{name}: the length of the sound is not fixed, so no operation of it is counted")
-    first, stacks = c.number("num_filters"), []
-    for i, depth in enumerate(depths[: len(ratios) + 1]):
-        source = first << (i - 1) if i else c.number("channels")
-        kernel = 2 * c.checked("downsampling_ratios", ratios[i - 1]) if i else side
-        into = Convolution(name="shorten", channels=first << i, kernel=kernel, inputs_per_group=source, bias=True, groups=1)
-        run = Run(layer=convnext(c, first << i), layers=c.checked("depths", depth))
-        last = i == len(ratios)
-        stacks.append(
-            Stack(
-                name=name if last else f"{name}_{i + 1}",
-                hidden=first << i,
-                runs=(run,),
-                before=(into,),
-                after=(handed_over(c, first << i),) if last else (),
-                causal=False,
-                tokens=0,
-            )
+    ratios, depths = c.listed("downsampling_ratios"), c.listed("depths")
+    if not len(ratios) < len(depths) <= MOST_STAGES:
+        raise BadInput(
+            f"{c.where}: depths has {len(depths)} entries for {len(ratios)} downsampling_ratios and a stem; "
+            f"it must have one for each, and at most {MOST_STAGES}"
         )
-    return tuple(stacks)
+    c.notes.append(f"{name}: the length of the sound is not fixed, so no operation of it is counted")
+    first, side, last = c.number("num_filters"), c.number("kernel_size"), len(ratios)
+    kernels = [side, *(2 * c.checked("downsampling_ratios", ratio) for ratio in ratios)]
+    channels = [c.number("channels"), *(first << i for i in range(last + 1))]
+    stages = [
+        Stack(
+            name=name if i == last else f"{name}_{i + 1}",
+            hidden=channels[i + 1],
+            runs=(Run(layer=convnext(c, channels[i + 1]), layers=c.checked("depths", depths[i])),),
+            before=(through("shorten", channels[i], channels[i + 1], kernels[i]),),
+            causal=False,
+            tokens=0,
+        )
+        for i in range(last + 1)
+    ]
+    out = through("output", channels[-1], c.number("hidden"), side)
+    return (*stages[:-1], replace(stages[-1], after=(out,)))
 
 
-def handed_over(c: Fields, width: int) -> Convolution:
-    """The last convolution, to the tokenizer's own width."""
-    outputs, side = c.number("hidden"), c.number("kernel_size")
-    return Convolution(name="output", channels=outputs, kernel=side, inputs_per_group=width, bias=True, groups=1)
+def through(name: str, inputs: Any, outputs: Any, kernel: Any) -> Convolution:
+    """A convolution over time and across channels [outputs, inputs, kernel]."""
+    return Convolution(
+        name=name, channels=outputs, kernel=kernel, inputs_per_group=inputs, bias=True, part="other", groups=1
+    )
 
 
 def convnext(c: Fields, width: int) -> Layer:

@@ -7,18 +7,14 @@ from dataclasses import replace
 from typing import Any
 
 from deepwide.architecture.model import Run, Small
-from deepwide.architecture.parts import LAYER, Convolution, Linear, Norm, NormLayer, Positions, Table, Vector
+from deepwide.architecture.parts import LAYER, Convolution, Linear, NormLayer, Positions, Table, Vector
 from deepwide.errors import BadInput
-from deepwide.formats.families.dense import biased
+from deepwide.formats.families.classic import all_heads
+from deepwide.formats.families.dense import biased, hidden_over_heads
 from deepwide.formats.fields import Fields, read
 from deepwide.formats.readers.layers import DENSE, FULL, SLIDING, attention, attention_heads, layer
 from deepwide.formats.readers.patterns import by_index, for_kinds, indices, step
-from deepwide.formats.readers.towers import grid, picture, sides, tower_model
-
-
-def own_heads(c: Fields) -> Any:
-    """As many key and value heads as query heads, whatever else the config says."""
-    return c("heads")
+from deepwide.formats.readers.towers import grid, patch_sides, picture, tower_model
 
 
 def with_first(c: Fields) -> Any:
@@ -107,7 +103,7 @@ def relative_rows(c: Fields, mixer_kind: str, ffn_kind: str) -> tuple[Small, ...
     """SAM: in each layer a vector per head channel for each distance, down and across."""
     if not c.flag("use_rel_pos", True):
         return ()
-    side = c.number("window_size") if mixer_kind == SLIDING else sides(c, "image_size")[0] // c.number("patch_size")
+    side = c.number("window_size") if mixer_kind == SLIDING else patch_sides(c)[0]
     _, head_dim = attention_heads(c)
     return tuple(
         Table(name=f"relative_{way}", rows=2 * side - 1, width=head_dim, part="position") for way in ("down", "across")
@@ -117,7 +113,9 @@ def relative_rows(c: Fields, mixer_kind: str, ffn_kind: str) -> tuple[Small, ...
 def neck(c: Fields) -> tuple[Small, ...]:
     """SAM: two convolutions to fewer channels, each with a norm."""
     inner = c.number("output_channels")
-    wide = Convolution(name="neck.convolution", channels=inner, kernel=9, inputs_per_group=inner, part="other", groups=1)
+    wide = Convolution(
+        name="neck.convolution", channels=inner, kernel=9, inputs_per_group=inner, part="other", groups=1
+    )
     return (
         Linear(name="neck.down", outputs=inner),
         NormLayer(norm=LAYER, name="neck.norm_1", width=inner),
@@ -161,8 +159,8 @@ VIT: dict[str, Any] = {
     "tokens": with_first,
     "patches": grid,
     "channels": read("num_channels", "in_channels", "in_chans"),
-    "kv_heads": own_heads,
-    "head_dim": None,
+    "kv_heads": all_heads,
+    "head_dim": hidden_over_heads,
     "experts": None,
     "norm": "layer",
     "gated": False,

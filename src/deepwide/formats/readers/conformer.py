@@ -1,4 +1,4 @@
-"""Conformer layers: a network, attention, a convolution over time and a second network, then a norm (arXiv:2005.08100)."""
+"""Conformer layers (arXiv:2005.08100): a network, attention, a convolution over time, a second network, a norm."""
 
 from __future__ import annotations
 

@@ -51,9 +51,9 @@ def picture(c: Fields) -> tuple[Small, ...]:
     parts: list[Small] = [
         Linear(name="patches", inputs=inputs, bias=c.flag("patch_bias", True), part="embedding", rows=patches)
     ]
-    for token in c("first_tokens", ()):
-        parts.append(Vector(name=token, shape=(hidden,), part="embedding"))
-    rows = c.number("position_rows", patches + len(c("first_tokens", ())))
+    first = c("first_tokens", ())
+    parts.extend(Vector(name=token, shape=(hidden,), part="embedding") for token in first)
+    rows = c.number("position_rows", patches + len(first))
     if rows:
         parts.append(Positions(kind="learned", rows=rows))
     if c.flag("input_norm"):
@@ -63,11 +63,17 @@ def picture(c: Fields) -> tuple[Small, ...]:
 
 def grid(c: Fields) -> Any:
     """Patches of one picture of the size that the config gives."""
+    down, across = patch_sides(c)
+    return down * across
+
+
+def patch_sides(c: Fields) -> tuple[Any, Any]:
+    """Patches down a picture and across it."""
     side = c.number("patch_size")
     if side == 0:
         raise BadInput(f"{c.where}: patch_size=0 must be at least 1")
     high, wide = sides(c, "image_size")
-    return (high // side) * (wide // side)
+    return high // side, wide // side
 
 
 def sides(c: Fields, name: str) -> tuple[Any, Any]:
