@@ -96,7 +96,7 @@ def test_laguna_layers_with_as_many_heads_share_a_run() -> None:
 def test_layers_that_share_a_choice_of_tokens_have_no_indexer_but_read_as_few() -> None:
     glm = ledger({"model_type": "glm_moe_dsa", **LATENT}, index_topk_pattern="FSSS", index_topk=64)
     assert [1] == [w.repeat for w in named(glm, "indexer_key")]
-    assert {64} == {op.window for op in glm.ops if op.name.endswith(".scores")}
+    assert {64} == {op.how.window for op in glm.ops if op.name.endswith(".scores")}
 
 
 def test_deepseek_v4_reads_its_kinds_of_layers_from_compression_ratios() -> None:

@@ -5,10 +5,11 @@ One description serves them all: multi-head has kv_heads = heads, multi-query ha
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from deepwide.architecture.parts import Norm, norm
-from deepwide.architecture.rows import Op, Site
+from deepwide.architecture.rows import Latent
+from deepwide.architecture.site import Site, lowers
 from deepwide.units import Num
 
 
@@ -81,6 +82,7 @@ class LatentAttention:
     name: str = "attention"
 
 
+@lowers(Attention)
 def attention(at: Site, a: Attention) -> None:
     """Projections, norms of queries and keys, scores, and the cache of keys and values.
 
@@ -131,45 +133,28 @@ def _query_key_norm(at: Site, a: Attention, n: Norm) -> None:
         norm(at, n, widths[1] * a.head_dim, "key_norm")
 
 
-def _scores(at: Site, a: Attention, value_dim: Num) -> None:
-    at.ops.append(
-        Op(
-            kind="attention",
-            name=f"{at.prefix}.scores",
-            part="attention",
-            k=a.heads * a.head_dim,
-            n=a.heads * value_dim,
-            repeat=at.repeat,
-            stream=at.stream,
-            rows=at.rows,
-            keys=a.keys or at.stream,
-            key_rows=a.key_rows if a.keys else at.rows,
-            window=a.window,
-            causal=at.causal and not a.keys,
-            heads=a.heads,
-        )
+def _scores(at: Site, a: Attention, value_dim: Num, keys: str = "") -> None:
+    """Scores on the stack's own tokens, or on those of `keys`, which are whole and without a window."""
+    at.scores(
+        "scores",
+        a.heads * a.head_dim,
+        a.heads * value_dim,
+        heads=a.heads,
+        window=None if keys else a.window,
+        keys=keys or a.keys,
+        key_rows=None if keys else a.key_rows,
     )
 
 
 def _other_tokens(at: Site, a: Attention, source: Num, value_dim: Num) -> None:
     """Keys and values of another stack's tokens by the matrices that are there already, their scores and their cache."""
     for role, width in (("key", a.kv_heads * a.head_dim), ("value", a.kv_heads * value_dim)):
-        at.ops.append(
-            Op(
-                kind="matmul",
-                name=f"{at.prefix}.{a.also}_{role}",
-                part="attention",
-                k=source,
-                n=width,
-                repeat=at.repeat,
-                stream=a.also,
-                weight=f"{at.prefix}.{role}",
-            )
-        )
+        at.op("matmul", f"{a.also}_{role}", source, width, weight=f"{at.prefix}.{role}", stream=a.also)
     at.cache(f"{a.name}.{a.also}", a.kv_heads * (a.head_dim + value_dim), heads=a.kv_heads, stream=a.also)
-    _scores(at, replace(a, keys=a.also, key_rows=None, window=None), value_dim)
+    _scores(at, a, value_dim, keys=a.also)
 
 
+@lowers(LatentAttention)
 def latent_attention(at: Site, a: LatentAttention) -> None:
     """Down- and up-projections of queries and of the shared latent, scores, and the cached latent.
 
@@ -212,24 +197,13 @@ def _latent_query(at: Site, a: LatentAttention, query_dim: Num) -> None:
 
 
 def _latent_scores(at: Site, a: LatentAttention, query_dim: Num) -> None:
-    at.ops.append(
-        Op(
-            kind="attention",
-            name=f"{at.prefix}.scores",
-            part="attention",
-            k=a.heads * query_dim,
-            n=a.heads * a.value_dim,
-            repeat=at.repeat,
-            stream=at.stream,
-            keys=at.stream,
-            window=a.indexer_top if a.window is None else a.window,
-            causal=at.causal,
-            heads=a.heads,
-            latent_k=a.heads * (a.kv_rank + a.rope_dim),
-            latent_n=a.heads * a.kv_rank,
-            expanded=a.kv_rank * a.heads * (a.nope_dim + a.value_dim),
-        )
+    latent = Latent(
+        k=a.heads * (a.kv_rank + a.rope_dim),
+        n=a.heads * a.kv_rank,
+        expanded=a.kv_rank * a.heads * (a.nope_dim + a.value_dim),
     )
+    window = a.indexer_top if a.window is None else a.window
+    at.scores("scores", a.heads * query_dim, a.heads * a.value_dim, heads=a.heads, window=window, latent=latent)
 
 
 def _indexer(at: Site, a: LatentAttention, heads: Num) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from deepwide.architecture.rows import Site
+from deepwide.architecture.site import Site, lowers
 from deepwide.units import Num
 
 
@@ -52,6 +52,7 @@ class Experts:
     name: str = "ffn"
 
 
+@lowers(FeedForward)
 def feed_forward(at: Site, f: FeedForward) -> None:
     """gate and up [hidden, ffn], down [ffn, hidden]."""
     at.part = "ffn"
@@ -59,6 +60,7 @@ def feed_forward(at: Site, f: FeedForward) -> None:
     _network(at, f, inputs, inputs if f.outputs is None else f.outputs, "")
 
 
+@lowers(Experts)
 def experts(at: Site, e: Experts) -> None:
     """router [hidden, experts]; gate and up [hidden, ffn], down [ffn, hidden] in each expert."""
     at.part = "ffn"

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from deepwide.architecture.ledger import Ledger
-from deepwide.architecture.rows import Op
+from deepwide.architecture.rows import Chunks, Op, Scores, Taps
 from deepwide.units import Num
 
 Convention = Literal["counter", "hardware"]
@@ -61,14 +61,14 @@ def token_flops(ledger: Ledger) -> Num:
 
 def context_flops(ledger: Ledger) -> Num:
     """Attention work that each earlier token in view adds to a new one; windows are not yet full."""
-    scores = [op for op in ledger.ops if op.kind == "attention" and op.rows is None and op.key_rows is None]
+    scores = [op for op in ledger.ops if isinstance(op.how, Scores) and op.rows is None and op.how.key_rows is None]
     return sum(2 * (op.k + op.n) * op.repeat for op in scores)
 
 
 def op_flops(op: Op, work: Pass, convention: Convention) -> Num:
     """Matrix work of one operation, over its layers and the batch."""
-    if op.kind == "attention":
-        return _attention(op, work, convention) * op.repeat
+    if isinstance(op.how, Scores):
+        return _attention(op, op.how, work, convention) * op.repeat
     if op.kind == "matmul":
         return 2 * work.rows(op) * op.k * op.n * op.active * op.repeat
     if op.kind == "scan":
@@ -81,7 +81,8 @@ def op_flops(op: Op, work: Pass, convention: Convention) -> Num:
 def _convolved(op: Op, work: Pass, convention: Convention) -> Num:
     """Outputs of a convolution; the counter sees those of the padding too, which a cached past replaces."""
     fresh = not (isinstance(work.past, int) and work.past > 0)
-    return work.rows(op) + (op.padding * work.batch if convention == "counter" and fresh else 0)
+    padding = op.how.padding if isinstance(op.how, Taps) else 0
+    return work.rows(op) + (padding * work.batch if convention == "counter" and fresh else 0)
 
 
 def _scanned(op: Op, work: Pass, convention: Convention) -> Num:
@@ -90,8 +91,8 @@ def _scanned(op: Op, work: Pass, convention: Convention) -> Num:
     rows (k n + chunk pairs) + batch (chunks + 1)^2 carried; an unfused run fills the last chunk up with padding
     """
     rows, new = work.rows(op), work.streams.get(op.stream, work.tokens)
-    chunks = op.chunks
-    if chunks is None or op.rows is not None or (isinstance(new, int) and new == 1):
+    chunks = op.how
+    if not isinstance(chunks, Chunks) or op.rows is not None or (isinstance(new, int) and new == 1):
         return rows * op.k * op.n
     if convention == "hardware":
         return rows * (op.k * op.n + _least(chunks.tokens, new) * chunks.pairs)
@@ -102,48 +103,50 @@ def _scanned(op: Op, work: Pass, convention: Convention) -> Num:
 
 def _backward(op: Op, work: Pass, convention: Convention) -> Num:
     forward = op_flops(op, work, convention)
-    return forward * (1 + op.groups) if op.kind == "conv" and convention == "counter" else 2 * forward
+    if isinstance(op.how, Taps) and convention == "counter":
+        return forward * (1 + op.how.groups)
+    return 2 * forward
 
 
-def _attention(op: Op, work: Pass, convention: Convention) -> Num:
+def _attention(op: Op, how: Scores, work: Pass, convention: Convention) -> Num:
     """Scores and values: 2 (heads * query width + heads * value width) for each pair of a row and a key."""
     new = work.streams.get(op.stream, work.tokens) if op.rows is None else op.rows
-    keys = _keys(op, work, new)
+    keys = _keys(op, how, work, new)
     k, n = op.k, op.n
     if convention == "counter":
-        return 2 * ((k + n) * new * _kept(op, keys, new) + op.expanded * work.past) * work.batch
-    if op.latent_k is not None and op.latent_n is not None and isinstance(new, int) and new == 1:
-        k, n = op.latent_k, op.latent_n
-    return _halved(op, 2 * (k + n) * work.batch, new, keys)
+        expanded = how.latent.expanded * work.past if how.latent else 0
+        return 2 * ((k + n) * new * _kept(op, how, keys, new) + expanded) * work.batch
+    if how.latent and isinstance(new, int) and new == 1:
+        k, n = how.latent.k, how.latent.n
+    return _seen(how, 2 * (k + n) * work.batch, new, keys)
 
 
-def _keys(op: Op, work: Pass, new: Num) -> Num:
-    if op.key_rows is not None:
-        return op.key_rows
-    if op.keys == op.stream:
+def _keys(op: Op, how: Scores, work: Pass, new: Num) -> Num:
+    if how.key_rows is not None:
+        return how.key_rows
+    if how.keys == op.stream:
         return new + work.past
-    return work.streams.get(op.keys, work.tokens)
+    return work.streams.get(how.keys, work.tokens)
 
 
-def _kept(op: Op, keys: Num, new: Num) -> Num:
+def _kept(op: Op, how: Scores, keys: Num, new: Num) -> Num:
     """Keys that an unfused run multiplies with: all, whatever the mask, but a windowed cache keeps its window alone."""
-    if op.window is None or op.keys != op.stream or op.key_rows is not None:
+    if how.window is None or how.keys != op.stream or how.key_rows is not None:
         return keys
-    return new + _least(keys - new, op.window - 1)
+    return new + _least(keys - new, how.window - 1)
 
 
-def _halved(op: Op, flops_per_pair: Num, new: Num, keys: Num) -> Num:
+def _seen(how: Scores, flops_per_pair: Num, new: Num, keys: Num) -> Num:
     """Work over the pairs that a mask lets through: the i-th new token sees past + i keys, at most a window of them.
 
     causal   new * past + new (new + 1) / 2          window w   the same, less the keys further than w
     """
-    if not op.causal:
-        seen = keys if op.window is None else _least(keys, op.window)
-        return flops_per_pair * new * seen
+    if not how.causal:
+        return flops_per_pair * new * (keys if how.window is None else _least(keys, how.window))
     past = keys - new
     pairs = new * past + new * (new + 1) // 2
-    if op.window is not None:
-        pairs = pairs - (_beyond(keys, op.window) - _beyond(past, op.window))
+    if how.window is not None:
+        pairs = pairs - (_beyond(keys, how.window) - _beyond(past, how.window))
     return flops_per_pair * pairs
 
 

@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from deepwide.architecture import attention, ffn, linear, parts, recurrent, sparse
+from deepwide.architecture import parts
 from deepwide.architecture.model import Architecture, Assembly, Beside, Body, Branch, Run, Small, Stack
-from deepwide.architecture.rows import Cache, Op, Site, Weight
+from deepwide.architecture.rows import Cache, Op, Weight
+from deepwide.architecture.site import LOWER, Site, lowers
 from deepwide.units import Num
 
 
+@lowers(Assembly)
 def assembly(at: Site, a: Assembly) -> None:
     """The rows of its parts under one name; an assembly among them has a name of its own."""
     prefix = at.prefix
@@ -19,42 +21,12 @@ def assembly(at: Site, a: Assembly) -> None:
         _place(at, f"{prefix}.{body.name}" if isinstance(body, Assembly) else prefix, body)
 
 
+@lowers(Beside)
 def beside(at: Site, b: Beside) -> None:
     """The rows of its mixers, each under its own name."""
     prefix = at.prefix
     for mixer in b.mixers:
         _place(at, f"{prefix}.{mixer.name}", mixer)
-
-
-LOWER: dict[type, Callable[[Site, Any], None]] = {
-    parts.NormLayer: parts.norm_layer,
-    parts.TokenEmbedding: parts.token_embedding,
-    parts.Positions: parts.positions,
-    parts.Table: parts.table,
-    parts.Linear: parts.linear,
-    parts.Vector: parts.vector,
-    parts.Convolution: parts.convolution,
-    parts.Operation: parts.operation,
-    parts.Head: parts.head,
-    attention.Attention: attention.attention,
-    attention.LatentAttention: attention.latent_attention,
-    ffn.FeedForward: ffn.feed_forward,
-    Assembly: assembly,
-    ffn.Experts: ffn.experts,
-    recurrent.Mamba: recurrent.mamba,
-    recurrent.Mamba2: recurrent.mamba2,
-    recurrent.GatedRecurrence: recurrent.gated_recurrence,
-    recurrent.TimeMix: recurrent.time_mix,
-    recurrent.ShortConvolution: recurrent.short_convolution,
-    linear.DeltaNet: linear.delta_net,
-    linear.LightningAttention: linear.lightning_attention,
-    linear.MatrixLSTM: linear.matrix_lstm,
-    Beside: beside,
-    sparse.ExpertAttention: sparse.expert_attention,
-    sparse.CompressedAttention: sparse.compressed_attention,
-    sparse.ConvolvedAttention: sparse.convolved_attention,
-    sparse.Indexer: sparse.indexer,
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

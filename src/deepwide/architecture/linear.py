@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from deepwide.architecture.parts import RMS, Norm, norm
 from deepwide.architecture.recurrent import causal_convolution
-from deepwide.architecture.rows import Chunks, Site
+from deepwide.architecture.rows import Chunks
+from deepwide.architecture.site import Site, lowers
 from deepwide.units import Num
 
 # Chunk lengths of the published implementations where their configs do not say.
@@ -60,6 +61,7 @@ class MatrixLSTM:
     name: str = "mlstm"
 
 
+@lowers(DeltaNet)
 def delta_net(at: Site, d: DeltaNet) -> None:
     """query and key [hidden, key_heads * key_dim], value and gate [hidden, value_heads * value_dim], output.
 
@@ -76,7 +78,7 @@ def delta_net(at: Site, d: DeltaNet) -> None:
     at.vector("decay_rate", d.value_heads)
     at.vector("step_bias", decay_width)
     pairs = d.value_heads * (2 * d.key_dim + d.value_dim)
-    at.op("scan", "scan", 3 * d.key_dim, value_width, chunks=Chunks(tokens=DELTA_CHUNK, pairs=pairs))
+    at.op("scan", "scan", 3 * d.key_dim, value_width, how=Chunks(tokens=DELTA_CHUNK, pairs=pairs))
     state = value_width * d.key_dim + (2 * key_width + value_width) * d.kernel
     at.cache("state", state, fixed=True)
     _narrowed(at, "gate", d.gate_rank, value_width)
@@ -93,18 +95,20 @@ def _narrowed(at: Site, role: str, rank: Num | None, width: Num) -> None:
         at.matrix(role, rank, width, split="column")
 
 
+@lowers(LightningAttention)
 def lightning_attention(at: Site, a: LightningAttention) -> None:
     """query, key, value and gate [hidden, heads * head_dim], output [heads * head_dim, hidden]."""
     at.part = "recurrent"
     width = a.heads * a.head_dim
     for role in ("query", "key", "value", "gate"):
         at.matrix(role, at.hidden, width, split="column")
-    at.op("scan", "scan", 2 * a.head_dim, width, chunks=Chunks(tokens=a.block, pairs=2 * width))
+    at.op("scan", "scan", 2 * a.head_dim, width, how=Chunks(tokens=a.block, pairs=2 * width))
     at.cache("state", width * a.head_dim, fixed=True)
     norm(at, RMS, width, "inner_norm")
     at.matrix("output", width, at.hidden, split="row")
 
 
+@lowers(MatrixLSTM)
 def matrix_lstm(at: Site, m: MatrixLSTM) -> None:
     """query and key [hidden, key_width], value and gate [hidden, value_width], output [value_width, hidden].
 
@@ -118,7 +122,7 @@ def matrix_lstm(at: Site, m: MatrixLSTM) -> None:
     for role in ("input_gate", "forget_gate"):
         at.matrix(role, at.hidden, m.heads, bias=True, split="column")
     chunks = Chunks(tokens=m.chunk, pairs=m.key_width + m.value_width)
-    at.op("scan", "scan", 2 * (m.key_width // m.heads), m.value_width, chunks=chunks)
+    at.op("scan", "scan", 2 * (m.key_width // m.heads), m.value_width, how=chunks)
     at.op("scan", "normaliser", 1, m.key_width)
     at.cache("state", (m.key_width // m.heads) * m.value_width + m.key_width + m.heads, fixed=True)
     norm(at, Norm(bias=m.bias), m.value_width, "inner_norm")

@@ -7,34 +7,38 @@ post-norm, sandwich and parallel blocks are all spelled the same way. A run is a
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from deepwide.architecture.attention import Attention, LatentAttention
-from deepwide.architecture.ffn import Experts, FeedForward
-from deepwide.architecture.linear import DeltaNet, LightningAttention, MatrixLSTM
-from deepwide.architecture.parts import (
-    Convolution,
-    Head,
-    Linear,
-    Norm,
-    NormLayer,
-    Operation,
-    Positions,
-    Table,
-    TokenEmbedding,
-    Vector,
-)
-from deepwide.architecture.recurrent import GatedRecurrence, Mamba, Mamba2, ShortConvolution, TimeMix
-from deepwide.architecture.sparse import CompressedAttention, ConvolvedAttention, ExpertAttention, Indexer
 from deepwide.units import Num
 
+if TYPE_CHECKING:
+    from deepwide.architecture.attention import Attention, LatentAttention
+    from deepwide.architecture.ffn import Experts, FeedForward
+    from deepwide.architecture.linear import DeltaNet, LightningAttention, MatrixLSTM
+    from deepwide.architecture.parts import (
+        Convolution,
+        Head,
+        Linear,
+        Norm,
+        NormLayer,
+        Operation,
+        Positions,
+        Table,
+        TokenEmbedding,
+        Vector,
+    )
+    from deepwide.architecture.recurrent import GatedRecurrence, Mamba, Mamba2, ShortConvolution, TimeMix
+    from deepwide.architecture.sparse import CompressedAttention, ConvolvedAttention, ExpertAttention, Indexer
+
+# Aliases in quotes, so that a count imports the parts that its model has and no others.
 Small: TypeAlias = (
-    NormLayer | TokenEmbedding | Positions | Table | Linear | Vector | Convolution | Head | Indexer | Operation
+    "NormLayer | TokenEmbedding | Positions | Table | Linear | Vector | Convolution | Head | Indexer | Operation"
 )
 Recurrent: TypeAlias = (
-    Mamba | Mamba2 | GatedRecurrence | TimeMix | ShortConvolution | DeltaNet | LightningAttention | MatrixLSTM
+    "Mamba | Mamba2 | GatedRecurrence | TimeMix | ShortConvolution | DeltaNet | LightningAttention | MatrixLSTM"
 )
-Mixer: TypeAlias = Attention | LatentAttention | ExpertAttention | CompressedAttention | ConvolvedAttention | Recurrent
+Mixer: TypeAlias = "Attention | LatentAttention | ExpertAttention | CompressedAttention | ConvolvedAttention | Recurrent"
+Body: TypeAlias = "Mixer | FeedForward | Experts | Small | Assembly | Beside"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,9 +55,6 @@ class Beside:
 
     mixers: tuple[Mixer, ...]
     name: str = "mixer"
-
-
-Body: TypeAlias = Mixer | FeedForward | Experts | Small | Assembly | Beside
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

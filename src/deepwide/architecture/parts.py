@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from deepwide.architecture import rows
-from deepwide.architecture.rows import Part, Site
+from deepwide.architecture.rows import Kind, Part, Scores, Split, Taps
+from deepwide.architecture.site import Site, lowers
 from deepwide.units import Num
 
 
@@ -88,7 +88,7 @@ class Linear:
     outputs: Num | None = None
     bias: bool = False
     part: Part = "other"
-    split: rows.Split = "replicated"
+    split: Split = "replicated"
     copies: Num = 1
     active: Num = 1
     rows: Num | None = None
@@ -132,7 +132,7 @@ class Operation:
     """
 
     name: str
-    kind: rows.Kind
+    kind: Kind
     k: Num
     n: Num = 0
     key_rows: Num | None = None
@@ -161,17 +161,20 @@ def norm(at: Site, n: Norm, width: Num, role: str = "norm") -> None:
     at.op("norm", role, n.vectors, width)
 
 
+@lowers(NormLayer)
 def norm_layer(at: Site, n: NormLayer) -> None:
     """A norm of the hidden size, or of `width`."""
     norm(at, n.norm, at.hidden if n.width is None else n.width, n.name)
 
 
+@lowers(TokenEmbedding)
 def token_embedding(at: Site, e: TokenEmbedding) -> None:
     """Token vectors [vocab, width]."""
     at.part = "embedding"
     at.table(e.name, e.vocab, at.hidden if e.width is None else e.width, split="vocabulary")
 
 
+@lowers(Positions)
 def positions(at: Site, p: Positions) -> None:
     """Learned or stored sinusoidal tables [rows, width]; nothing for rotary and ALiBi."""
     if p.kind == "learned" or (p.kind == "sinusoidal" and p.stored):
@@ -179,12 +182,14 @@ def positions(at: Site, p: Positions) -> None:
         at.table("positions", p.rows, at.hidden if p.width is None else p.width)
 
 
+@lowers(Table)
 def table(at: Site, t: Table) -> None:
     """Vectors [rows, width]."""
     at.part = t.part
     at.table(t.name, t.rows, at.hidden if t.width is None else t.width, read=t.read)
 
 
+@lowers(Linear)
 def linear(at: Site, p: Linear) -> None:
     """Matrix [inputs, outputs] and bias [outputs]."""
     at.part = p.part
@@ -203,11 +208,13 @@ def linear(at: Site, p: Linear) -> None:
     )
 
 
+@lowers(Vector)
 def vector(at: Site, v: Vector) -> None:
     """A tensor of the given shape."""
     at.vector(v.name, *v.shape, part=v.part)
 
 
+@lowers(Convolution)
 def convolution(at: Site, c: Convolution) -> None:
     """Kernel [channels, inputs_per_group, kernel] and bias [channels]."""
     at.part = c.part
@@ -219,8 +226,10 @@ def convolution(at: Site, c: Convolution) -> None:
         c.inputs_per_group * c.kernel,
         c.channels,
         weight=f"{at.prefix}.{c.name}",
-        groups=c.groups if c.groups is not None else c.channels if depthwise else 1,
-        padding=c.kernel - 1 if c.causal else 0,
+        how=Taps(
+            groups=c.groups if c.groups is not None else c.channels if depthwise else 1,
+            padding=c.kernel - 1 if c.causal else 0,
+        ),
     )
     if c.causal:
         at.cache(c.name, c.channels * c.kernel, fixed=True)
@@ -228,27 +237,20 @@ def convolution(at: Site, c: Convolution) -> None:
         at.vector(f"{c.name}.bias", c.channels)
 
 
+@lowers(Operation)
 def operation(at: Site, o: Operation) -> None:
     """One operation and no weight."""
-    scores = o.kind == "attention"
-    at.ops.append(
-        rows.Op(
-            kind=o.kind,
-            name=f"{at.prefix}.{o.name}",
-            part=o.part,
-            k=o.k,
-            n=o.n,
-            repeat=at.repeat,
-            stream=at.stream,
-            rows=at.rows,
-            keys=at.stream if scores else "",
-            key_rows=at.rows if o.key_rows is None else o.key_rows,
-            window=o.window,
-            causal=scores and at.causal and o.key_rows is None,
-        )
+    if o.kind != "attention":
+        at.op(o.kind, o.name, o.k, o.n, part=o.part)
+        return
+    fixed = o.key_rows is not None
+    how = Scores(
+        keys=at.stream, key_rows=o.key_rows if fixed else at.rows, window=o.window, causal=at.causal and not fixed
     )
+    at.op("attention", o.name, o.k, o.n, part=o.part, how=how)
 
 
+@lowers(Head)
 def head(at: Site, h: Head) -> None:
     """Matrix [width, vocab]; a tied one is read, not owned. Its bias [vocab] is always its own."""
     at.part = "head"

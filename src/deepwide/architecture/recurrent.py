@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from deepwide.architecture.parts import Norm, norm
-from deepwide.architecture.rows import Chunks, Site
+from deepwide.architecture.rows import Chunks, Taps
+from deepwide.architecture.site import Site, lowers
 from deepwide.units import Num
 
 
@@ -79,6 +80,7 @@ class ShortConvolution:
     name: str = "convolution"
 
 
+@lowers(Mamba)
 def mamba(at: Site, m: Mamba) -> None:
     """in [hidden, 2 inner], conv [inner, kernel], x [inner, step_rank + 2 state], step [step_rank, inner], out."""
     at.part = "recurrent"
@@ -97,6 +99,7 @@ def mamba(at: Site, m: Mamba) -> None:
     at.matrix("output", m.inner, at.hidden, bias=m.bias, split="row")
 
 
+@lowers(Mamba2)
 def mamba2(at: Site, m: Mamba2) -> None:
     """in [hidden, 2 inner + 2 groups * state + heads], conv over [inner + 2 groups * state], out [inner, hidden].
 
@@ -111,11 +114,12 @@ def mamba2(at: Site, m: Mamba2) -> None:
     if m.inner_norm:
         norm(at, m.inner_norm, m.inner, "inner_norm")
     pairs = m.heads * m.state + m.inner
-    at.op("scan", "scan", 2 * m.state, m.inner, chunks=Chunks(tokens=m.chunk, pairs=pairs, carried=m.inner * m.state))
+    at.op("scan", "scan", 2 * m.state, m.inner, how=Chunks(tokens=m.chunk, pairs=pairs, carried=m.inner * m.state))
     at.cache("state", m.inner * m.state + mixed * m.kernel, fixed=True)
     at.matrix("output", m.inner, at.hidden, bias=m.bias if m.output_bias is None else m.output_bias, split="row")
 
 
+@lowers(GatedRecurrence)
 def gated_recurrence(at: Site, r: GatedRecurrence) -> None:
     """gate and input [hidden, inner], conv [inner, kernel], output [inner, hidden], all with a bias.
 
@@ -134,6 +138,7 @@ def gated_recurrence(at: Site, r: GatedRecurrence) -> None:
     at.matrix("output", r.inner, at.hidden, bias=True, split="row")
 
 
+@lowers(TimeMix)
 def time_mix(at: Site, t: TimeMix) -> None:
     """key, value and receptance [hidden, inner], output [inner, hidden]; how much of the token before is mixed in.
 
@@ -150,6 +155,7 @@ def time_mix(at: Site, t: TimeMix) -> None:
     at.matrix("output", t.inner, at.hidden, split="row")
 
 
+@lowers(ShortConvolution)
 def short_convolution(at: Site, s: ShortConvolution) -> None:
     """in [hidden, 3 hidden], conv [hidden, kernel], out [hidden, hidden]."""
     at.part = "recurrent"
@@ -168,8 +174,7 @@ def causal_convolution(at: Site, channels: Num, kernel: Num, bias: bool) -> None
         kernel,
         channels,
         weight=f"{at.prefix}.convolution",
-        groups=channels,
-        padding=kernel - 1,
+        how=Taps(groups=channels, padding=kernel - 1),
     )
     if bias:
         at.vector("convolution.bias", channels)

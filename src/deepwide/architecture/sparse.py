@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from deepwide.architecture.parts import RMS, norm
-from deepwide.architecture.rows import Site
+from deepwide.architecture.rows import Taps
+from deepwide.architecture.site import Site, lowers
 from deepwide.units import Num
 
 
@@ -76,6 +77,7 @@ class Indexer:
     name: str = "indexer"
 
 
+@lowers(ExpertAttention)
 def expert_attention(at: Site, a: ExpertAttention) -> None:
     """router [hidden, experts]; query [hidden, kv_heads * head_dim] and output, its transpose, in each expert.
 
@@ -95,6 +97,7 @@ def expert_attention(at: Site, a: ExpertAttention) -> None:
         at.bias("output", at.hidden, part="attention")
 
 
+@lowers(CompressedAttention)
 def compressed_attention(at: Site, a: CompressedAttention) -> None:
     """query_down [hidden, query_rank]   query [query_rank, heads * head_dim]   key [hidden, head_dim]
 
@@ -140,6 +143,7 @@ def _compressor(at: Site, role: str, dim: Num, spans: Num, rate: Num) -> None:
     at.cache(f"{role}_key", (dim + rate - 1) // rate)
 
 
+@lowers(ConvolvedAttention)
 def convolved_attention(at: Site, a: ConvolvedAttention) -> None:
     """query [hidden, heads * head_dim]   key and value [hidden, kv_heads * head_dim], the value in two halves
 
@@ -159,7 +163,7 @@ def convolved_attention(at: Site, a: ConvolvedAttention) -> None:
     ):
         at.vector(role, channels, inputs, kernel)
         at.vector(f"{role}.bias", channels)
-        at.op("conv", role, inputs * kernel, channels, weight=f"{at.prefix}.{role}", groups=groups)
+        at.op("conv", role, inputs * kernel, channels, weight=f"{at.prefix}.{role}", how=Taps(groups=groups))
     at.vector("key_scale", a.kv_heads)
     at.cache(a.name, 2 * key_width, heads=a.kv_heads, window=a.window)
     at.cache("state", channels * (a.kernels[0] + a.kernels[1] - 2) + at.hidden, fixed=True)
@@ -167,6 +171,7 @@ def convolved_attention(at: Site, a: ConvolvedAttention) -> None:
     at.matrix("output", a.heads * a.head_dim, at.hidden, bias=a.bias, split="row")
 
 
+@lowers(Indexer)
 def indexer(at: Site, x: Indexer) -> None:
     """query [hidden, heads * dim], key [hidden, dim], a norm for each."""
     at.part = "attention"

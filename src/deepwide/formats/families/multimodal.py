@@ -160,9 +160,26 @@ def flat_or_nested(c: Fields) -> Architecture:
     return wrapped(c if nests else replace(c, config={**c.config, "text_config": flat}))
 
 
+def tile_tokens(tower: Fields) -> Any:
+    """Mllama: the tokens of all tiles of a picture, without those that pad each."""
+    return tower.number("position_rows") * tower.number("max_num_tiles")
+
+
+def kept_layers(c: Fields, tower: Fields, hidden: Any) -> tuple[Small, ...]:
+    """Mllama: one matrix, as wide as the layers together whose output is kept."""
+    return matrices(tower.number("vision_output_dim"), hidden, rows=tile_tokens(tower), bias=True)
+
+
+def seen_tokens(c: Fields) -> Mapping[str, Any]:
+    """Mllama: how many tokens of a picture the text looks at."""
+    tower = nested(c, "vision_config", Inner("mllama_vision_model"))
+    return {} if tower is None else {"key_rows": tile_tokens(tower)}
+
+
 def seeing(c: Fields, kind: str) -> Body:
     """Mllama: a layer whose keys and values are the picture's."""
-    return replace(attention(c), keys="vision", keys_width=c.number("hidden"), qk_norm=RMS)
+    rows = c.maybe("key_rows")
+    return replace(attention(c), keys="vision", keys_width=c.number("hidden"), key_rows=rows, qk_norm=RMS)
 
 
 def seeing_kinds(c: Fields) -> list[str] | None:
@@ -242,9 +259,10 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
     "mllama": {
         "reader": wrapped,
         "text": Inner("mllama_text_model"),
+        "told": seen_tokens,
         "text_by_task": True,
         "tied": False,
-        "towers": {"vision_config": Inner("mllama_vision_model", one_matrix("vision_output_dim", bias=True))},
+        "towers": {"vision_config": Inner("mllama_vision_model", kept_layers)},
     },
     "fuyu": {
         "reader": flat_or_nested,

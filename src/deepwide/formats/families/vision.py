@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from deepwide.architecture.model import Run, Small
-from deepwide.architecture.parts import LAYER, Convolution, Linear, NormLayer, Positions, Table, Vector
+from deepwide.architecture.parts import LAYER, Convolution, Linear, NormLayer, Operation, Positions, Table, Vector
 from deepwide.errors import BadInput
 from deepwide.formats.families.classic import all_heads
 from deepwide.formats.families.dense import biased, hidden_over_heads
@@ -32,6 +32,7 @@ def pooling_head(c: Fields) -> tuple[Small, ...]:
         Linear(name="head.query", bias=True, rows=1),
         Linear(name="head.key", bias=True),
         Linear(name="head.value", bias=True),
+        Operation(name="head.scores", kind="attention", k=hidden, n=hidden, key_rows=1),
         Linear(name="head.output", bias=True, rows=1),
         NormLayer(norm=LAYER, name="head.norm"),
         Linear(name="head.up", outputs=ffn, bias=True, rows=1),
@@ -190,7 +191,9 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
         **CLIP,
         "heads": read("attention_heads", "num_attention_heads"),
         "attention_bias": "",
-        "tokens": lambda c: with_first(c) * c.number("max_num_tiles"),
+        "tokens": lambda c: -(-with_first(c) // 8) * 8 * c.number("max_num_tiles"),  # a tile's are padded to eights
+        "patches": lambda c: grid(c) * c.number("max_num_tiles"),
+        "position_rows": with_first,
         "inputs_extra": tiled_positions,
         "runs": local_then_global,
         "after": (NormLayer(norm=LAYER, name="final_norm"),),

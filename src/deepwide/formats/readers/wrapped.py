@@ -34,15 +34,16 @@ def text_alone(c: Fields) -> bool:
 
 
 def language_model(c: Fields) -> Architecture:
-    """The wrapped language model, tied as the outer config says."""
-    text, tied = c.rule["text"], {"tied": c.flag("tied"), **c.changes}
+    """The wrapped language model, tied as the outer config says, and `told` what it must know of the towers."""
+    text = c.rule["text"]
+    changes = {"tied": c.flag("tied"), **({} if text_alone(c) else c("told", {})), **c.changes}
     if isinstance(text, Inner):
-        fields = nested(c, c.rule.get("text_at", "text_config"), text, tied)
+        fields = nested(c, "text_config", text, changes)
         assert fields is not None  # a text is never optional
     else:
         from deepwide.formats.families import rule  # the table of families is built from files that import this one
 
-        fields = replace(c, rule=rule(text) if isinstance(text, str) else text, changes=tied)
+        fields = replace(c, rule=rule(text) if isinstance(text, str) else text, changes=changes)
     model: Architecture = fields.rule["reader"](fields)
     return model if c.flag("own_head") else replace(model, head=tuple(plain(part) for part in model.head))
 
