@@ -15,8 +15,9 @@ from typing import Any
 class Habit:
     """What differs from Llama's class.
 
-    `rms` is how the RMS norm is spelled (see `rms_norm`); `float32_softmax` and `float32_loss` whether scores and
-    logits are raised to float32; `fused_qkv` whether one matrix makes queries, keys and values.
+    `rms_norm` and `layer_norm` say how norms are spelled (see `activation_tape`); `float32_softmax` and
+    `float32_loss` whether scores and logits are raised to float32 (None: logits are, where a decoder stands alone);
+    `fused_qkv` whether one matrix makes queries, keys and values.
     `rotary_parts` is the head's width over the part that turns; a head turned in part is put together anew.
     `capped_scores`, `capped_logits`: tanh keeps its output. `mask_kept`: each checkpoint keeps the mask of scores.
     `drops` are the places that have a dropout: embedding, scores, output (of a branch), inner (of the FFN), final.
@@ -24,9 +25,10 @@ class Habit:
     ("batch"), once for all ("row"), or not at all where they are a buffer ("").
     """
 
-    rms: str = "llama"
+    rms_norm: str = "llama"
+    layer_norm: str = "kernel"
     float32_softmax: bool = True
-    float32_loss: bool = True
+    float32_loss: bool | None = None
     fused_qkv: bool = False
     rotary_parts: int = 1
     rotary_joins: bool = False
@@ -51,14 +53,13 @@ class Dropout:
 
 NO_DROPOUT = Dropout()
 LLAMA = Habit(drops=("scores",))
-BERT = Habit(float32_softmax=False, float32_loss=False, position_rows="")
-GEMMA = replace(LLAMA, rms="gemma")
+BERT = Habit(float32_softmax=False, position_rows="")
+GEMMA = replace(LLAMA, rms_norm="gemma")
 GPT2 = Habit(float32_softmax=False, fused_qkv=True, mask_kept=True)
 NEOX = Habit(fused_qkv=True, rotary_parts=4, rotary_joins=True)
 T5 = Habit(
-    rms="t5",
+    rms_norm="t5",
     float32_softmax=False,
-    float32_loss=False,
     mask_kept=True,
     drops=("embedding", "scores", "output", "inner", "final"),
     gated_gelu="gelu_new",

@@ -14,14 +14,14 @@ from deepwide.units import Num
 FLOAT32_BYTES = 4
 INDEX_BYTES = 8  # PyTorch's indices are int64
 
-# How many tensors of its input's size an activation keeps as transformers writes it (transformers/activations.py);
-# those of OF_OUTPUT keep their output instead, which the next matrix keeps anyway.
+# How many tensors as large as its input an activation keeps, as transformers spells it (transformers/activations.py):
+# one where it is a single kernel. Those of OF_OUTPUT keep their output, which the next matrix keeps anyway.
 KEPT_BY_ACTIVATION = {
-    "gelu_new": 4,  # x, tanh(...), x / 2, 1 + tanh(...)
+    "gelu_new": 4,  # x, x / 2, tanh(...), 1 + tanh(...)
     "gelu_accurate": 4,
-    "gelu_fast": 7,
-    "gelu_python": 3,
     "gelu_python_tanh": 4,
+    "gelu_python": 3,
+    "gelu_fast": 7,
     "quick_gelu": 2,
     "linear": 0,
 }
@@ -69,6 +69,10 @@ class Tape:
         size = self.element_bytes if element_bytes is None else element_bytes
         return Tensor(rows=rows, width=width, element_bytes=size, once=once)
 
+    def indices(self, rows: Num, width: Num = 1) -> Tensor:
+        """A new tensor of indices."""
+        return self.tensor(rows, width, INDEX_BYTES)
+
 
 def like(x: Tensor, width: Num | None = None) -> Tensor:
     """A new tensor of the same rows and precision."""
@@ -78,6 +82,11 @@ def like(x: Tensor, width: Num | None = None) -> Tensor:
 def view(of: Tensor, width: Num) -> Tensor:
     """A part of a tensor's columns, without a copy."""
     return Tensor(rows=of.rows, width=width, element_bytes=of.element_bytes, inside=of.inside or of)
+
+
+def reshaped(x: Tensor, rows: Num, width: Num) -> Tensor:
+    """The same storage under another shape."""
+    return Tensor(rows=rows, width=width, element_bytes=x.element_bytes, inside=x.inside or x)
 
 
 def cast(x: Tensor, element_bytes: int) -> Tensor:
@@ -92,14 +101,14 @@ def linear(t: Tape, x: Tensor, outputs: Num) -> Tensor:
 
 
 def multiplied(t: Tape, a: Tensor, b: Tensor) -> Tensor:
-    """a * b keeps both; the result has the finer precision and the first one's shape."""
+    """a * b keeps both; the result has the first one's shape and the finer precision."""
     t.keep(a, b)
     return cast(like(a), max(a.element_bytes, b.element_bytes))
 
 
 def gathered(t: Tape, x: Tensor, rows: Num) -> Tensor:
     """x[indices] keeps the indices."""
-    t.keep(t.tensor(rows, 1, INDEX_BYTES))
+    t.keep(t.indices(rows))
     return t.tensor(rows, x.width, x.element_bytes)
 
 
@@ -112,7 +121,7 @@ def dropped(t: Tape, x: Tensor, on: bool) -> Tensor:
 
 
 def softmax(t: Tape, x: Tensor, element_bytes: int) -> Tensor:
-    """Softmax in a given precision keeps its output in it; the result comes back in the model's."""
+    """Softmax in a given precision keeps its output in it; the result comes back in the input's."""
     y = Tensor(rows=x.rows, width=x.width, element_bytes=element_bytes)
     t.keep(y)
     return cast(y, x.element_bytes)
@@ -123,25 +132,34 @@ def activated(t: Tape, x: Tensor, activation: str) -> Tensor:
     y = like(x)
     if activation in OF_OUTPUT:
         t.keep(y)
-        return y if activation != "relu2" else like(y)
+        return like(y) if activation == "relu2" else y
     kept = KEPT_BY_ACTIVATION.get(activation, 1)
     if kept:
         t.keep(x, *(like(x) for _ in range(kept - 1)))
     return y
 
 
-def layer_norm(t: Tape, x: Tensor) -> Tensor:
-    """One kernel: keeps its input, and the mean and the deviation of each row."""
-    t.keep(x, like(x, 1), like(x, 1))
-    return like(x)
+def layer_norm(t: Tape, x: Tensor, style: str = "kernel") -> Tensor:
+    """One kernel keeps its input, and the mean and the deviation of each row.
+
+    Spelled out (`style` "cohere"), in float32: x - mean twice, the root, the normed x, and the gain where it is a copy.
+    """
+    if style == "kernel":
+        t.keep(x, like(x, 1), like(x, 1))
+        return like(x)
+    wide = cast(like(x), FLOAT32_BYTES)
+    t.keep(wide, like(wide), like(wide, 1), like(wide))
+    if x.element_bytes != FLOAT32_BYTES:
+        t.keep(t.tensor(1, x.width, FLOAT32_BYTES))
+    return cast(like(wide), x.element_bytes)
 
 
-def rms_norm(t: Tape, x: Tensor, style: str) -> Tensor:
-    """Spelled out in float32 by transformers: x * rsqrt(mean(x^2)), and then the gain, in one of three ways.
+def rms_norm(t: Tape, x: Tensor, style: str = "llama") -> Tensor:
+    """Spelled out in float32 by transformers: x * rsqrt(mean(x^2)), and then the gain.
 
-    llama   float32 copy, back to x's precision, times the gain
-    t5      the same, but what is multiplied is x itself, so that both x and its copy are kept
-    gemma   the gain is 1 + w, in float32, before going back
+    llama   a float32 copy is multiplied, brought back to x's precision, and scaled
+    t5      the same, but x itself is multiplied, so that both x and its copy are kept
+    gemma   scaled by 1 + w in float32, and then brought back
     """
     wide = cast(x, FLOAT32_BYTES)
     t.keep(wide, x if style == "t5" else wide, like(wide, 1))

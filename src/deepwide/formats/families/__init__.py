@@ -39,6 +39,7 @@ FILES = (
     "sequence",
     "t5",
     "multimodal",
+    "speech",
     "vision",
     "audio",
     "stages",

@@ -9,12 +9,13 @@ from typing import Any
 from deepwide.architecture.model import Architecture, Body, Stack
 from deepwide.architecture.parts import Head, Linear, TokenEmbedding, Vector
 from deepwide.errors import BadInput
-from deepwide.formats.families.multimodal import SIGLIP, soft_tokens
+from deepwide.formats.families.multimodal import SIGLIP
 from deepwide.formats.families.sequence import DECODER
 from deepwide.formats.fields import Fields, read
 from deepwide.formats.readers.decoder import decoder, decoder_stack
 from deepwide.formats.readers.encoder import embedding, pooler
 from deepwide.formats.readers.encoder_decoder import encoder_decoder
+from deepwide.formats.readers.joints import soft_tokens
 from deepwide.formats.readers.layers import FULL, SLIDING, attention
 from deepwide.formats.readers.nested import Inner, nested
 from deepwide.formats.readers.towers import tower

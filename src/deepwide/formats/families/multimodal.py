@@ -1,91 +1,21 @@
-"""Text models with towers for pictures or sound in front, each a line: the text, the towers, and what joins them."""
+"""Language models that see, each a line: the text, the towers, and what joins them; some hear as well."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from itertools import pairwise
 from typing import Any
 
-from deepwide.architecture.model import Architecture, Body, Small, Stack
+from deepwide.architecture.model import Body, Small, Stack
 from deepwide.architecture.parts import LAYER, RMS, Convolution, Linear, NormLayer, Table, Vector
 from deepwide.formats.families.encoders import PLAIN
 from deepwide.formats.fields import Fields
+from deepwide.formats.readers.joints import inner_ties, matrices, one_matrix, shuffled, soft_tokens, tokens, unnested
 from deepwide.formats.readers.layers import FULL, attention
-from deepwide.formats.readers.nested import Inner, Join, nested
+from deepwide.formats.readers.nested import Inner, nested
 from deepwide.formats.readers.patterns import by_index, for_kinds, indices
 from deepwide.formats.readers.towers import grid
 from deepwide.formats.readers.wrapped import wrapped
-
-
-def matrices(*widths: Any, rows: Any, bias: bool = False) -> tuple[Small, ...]:
-    """Matrices one after the other, from each width to the next, on so many tokens."""
-    return tuple(
-        Linear(name=f"projector_{i}", inputs=inputs, outputs=outputs, bias=bias, rows=rows)
-        for i, (inputs, outputs) in enumerate(pairwise(widths), start=1)
-    )
-
-
-def tokens(tower: Fields, merged: Any = 1) -> Any:
-    """Tokens that a tower hands over, one for every `merged` of its own."""
-    return tower.number("tokens", 0) // max(1, merged)
-
-
-def soft_tokens(c: Fields, tower: Fields, hidden: Any) -> tuple[Small, ...]:
-    """Gemma 3: patches averaged to a fixed number of tokens, normed and projected."""
-    width = tower.number("hidden")
-    norm = NormLayer(norm=RMS, name="projector_norm", width=width)
-    return (*matrices(width, hidden, rows=c.number("mm_tokens_per_image", 256)), norm)
-
-
-def merged_frames(c: Fields, tower: Fields, hidden: Any) -> tuple[Small, ...]:
-    """MOSS: frames joined, two matrices, and a norm."""
-    merged = c.number("audio_merge_size")
-    widths = (tower.number("hidden") * merged, hidden, hidden)
-    network = matrices(*widths, rows=tokens(tower, merged), bias=c.flag("projector_bias"))
-    return (*network, NormLayer(norm=LAYER, name="projector_norm", width=hidden))
-
-
-def flamingo(c: Fields, tower: Fields, hidden: Any) -> tuple[Small, ...]:
-    """Audio Flamingo: frames averaged in twos, then two matrices."""
-    return matrices(tower.number("hidden"), hidden, hidden, rows=tokens(tower, 2), bias=c.flag("projector_bias"))
-
-
-def one_matrix(width: str, merged: int = 1, bias: bool = False) -> Join:
-    """A matrix from the tower's field `width`, on one token for every `merged`."""
-    return lambda c, tower, hidden: matrices(tower.number(width), hidden, rows=tokens(tower, merged), bias=bias)
-
-
-def two_matrices(width: str, wide: int = 1, bias: bool = False) -> Join:
-    """Four frames as wide together as the tower's `width`, and two matrices, `wide` times the text's width between."""
-    return lambda c, tower, hidden: matrices(
-        tower.number(width), wide * hidden, hidden, rows=tokens(tower, 4), bias=bias
-    )
-
-
-def joined_frames(c: Fields, tower: Fields, hidden: Any) -> tuple[Small, ...]:
-    """Voxtral Realtime: as many frames as `downsample_factor` joined, and two matrices."""
-    merged = c.number("downsample_factor")
-    return matrices(tower.number("hidden") * merged, hidden, hidden, rows=tokens(tower, merged))
-
-
-def to_own_width(c: Fields, tower: Fields, hidden: Any) -> tuple[Small, ...]:
-    """Qwen3-ASR: two matrices to the width that the tower's config gives."""
-    width = tower.number("hidden")
-    return matrices(width, width, tower.number("output_dim"), rows=tokens(tower), bias=True)
-
-
-def two_matrices_and_norm(c: Fields, tower: Fields, hidden: Any) -> tuple[Small, ...]:
-    """VibeVoice: each tokenizer has two matrices and a norm of its own."""
-    norm = NormLayer(norm=RMS, name="projector_norm", width=hidden)
-    return (*matrices(tower.number("hidden"), hidden, hidden, rows=0, bias=True), norm)
-
-
-def asked(c: Fields, tower: Fields, hidden: Any) -> tuple[Small, ...]:
-    """Granite Speech: learned queries for each window of sound, whose answers are projected."""
-    queries = c.number("window_size") // max(1, c.number("downsample_rate"))
-    query = Vector(name="queries", shape=(queries, tower.number("hidden")))
-    return (query, *matrices(tower.number("hidden"), hidden, rows=tokens(tower), bias=True))
 
 
 def upsampled(c: Fields, tower: Fields, hidden: Any) -> tuple[Small, ...]:
@@ -106,15 +36,12 @@ def described(c: Fields, tower: Fields, hidden: Any) -> tuple[Small, ...]:
     return (*times, *matrices(tower.number("hidden"), hidden, rows=tokens(tower), bias=True), norm)
 
 
-def shuffled(c: Fields, tower: Fields, hidden: Any) -> tuple[Small, ...]:
-    """ModernVBERT: neighbouring patches joined and projected."""
-    merged = c.number("pixel_shuffle_factor") ** 2
-    return matrices(tower.number("hidden") * merged, hidden, rows=tokens(tower, merged))
-
-
 def shuffled_and_normed(c: Fields, tower: Fields, hidden: Any) -> tuple[Small, ...]:
     """UltraVBERT: the same, and a norm."""
-    return (*shuffled(c, tower, hidden), NormLayer(norm=RMS, name="projector_norm", width=hidden))
+    return (
+        *shuffled("pixel_shuffle_factor")(c, tower, hidden),
+        NormLayer(norm=RMS, name="projector_norm", width=hidden),
+    )
 
 
 def phi_pictures(c: Fields, tower: Fields, hidden: Any) -> tuple[Small, ...]:
@@ -139,25 +66,11 @@ def soft_and_hard(c: Fields, tower: Fields, hidden: Any) -> tuple[Small, ...]:
     return (table, *norms, *matrices(width, hidden, rows=tokens(tower)))
 
 
-def delayed(c: Fields) -> tuple[Small, ...]:
-    """Voxtral Realtime: in each layer two matrices, 32 numbers between, scale by how long the text waits for sound."""
-    down = Linear(name="delay_down", outputs=32, part="norm", rows=1)
-    return (down, Linear(name="delay_up", inputs=32, part="norm", rows=1))
-
-
 def bare_patches(c: Fields, hidden: Any) -> tuple[Stack, ...]:
     """Fuyu: patches of the picture, projected, are tokens at once."""
     side = c.number("patch_size")
     patches = Linear(name="patches", inputs=c.number("num_channels") * side * side, bias=True, part="embedding")
     return (Stack(name="vision", hidden=hidden, runs=(), before=(patches,), causal=False, tokens=grid(c)),)
-
-
-def flat_or_nested(c: Fields) -> Architecture:
-    """Fuyu's first configs have the text model's fields among their own."""
-    own = c.defaults.get("text_config", {})
-    flat = {name: value for name, value in c.config.items() if name in own and name != "model_type"}
-    nests = c.config.get("text_config") is not None or not flat
-    return wrapped(c if nests else replace(c, config={**c.config, "text_config": flat}))
 
 
 def tile_tokens(tower: Fields) -> Any:
@@ -196,15 +109,8 @@ def seeing_gates(c: Fields, mixer_kind: str, ffn_kind: str) -> tuple[Small, ...]
     return tuple(Vector(name=f"{name}_gate", shape=(1,)) for name in ("attention", "ffn"))
 
 
-def text_tied(c: Fields) -> bool:
-    """Whether the config inside ties the output head, which the outer class leaves to it."""
-    text = nested(c, "text_config", c.rule["text"])
-    return text is not None and text.flag("tied")
-
-
 SEEING = "cross_attention"
 MLLAMA_SEES = (3, 8, 13, 18, 23, 28, 33, 38)  # where the config does not say (MllamaTextConfig)
-TOKENIZER = "vibevoice_acoustic_tokenizer_encoder"
 SIGLIP = "siglip_vision_model"
 # GIT's text is BERT's, read from left to right, with a plain output head.
 GIT: dict[str, Any] = {
@@ -242,7 +148,7 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
         "reader": wrapped,
         "text": Inner("llama4_text"),
         "text_by_task": True,
-        "tied": text_tied,
+        "tied": inner_ties,
         "towers": {"vision_config": Inner("llama4_vision_model", one_matrix("vision_output_dim", merged=4))},
     },
     "mllama_text_model": {
@@ -265,7 +171,7 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
         "towers": {"vision_config": Inner("mllama_vision_model", kept_layers)},
     },
     "fuyu": {
-        "reader": flat_or_nested,
+        "reader": lambda c: wrapped(unnested(c)),
         "whole": True,
         "text": Inner("persimmon", free=True),
         "stacks": bare_patches,
@@ -286,7 +192,7 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
         "reader": wrapped,
         "own_head": True,
         "text": Inner("modernbert", free=True),
-        "towers": {"vision_config": Inner(SIGLIP, shuffled, free=True)},
+        "towers": {"vision_config": Inner(SIGLIP, shuffled("pixel_shuffle_factor"), free=True)},
     },
     "ultravbert": {
         "reader": wrapped,
@@ -301,70 +207,6 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
         "towers": {
             "vision_config": Inner("phi4_multimodal_vision", phi_pictures),
             "audio_config": Inner("phi4_multimodal_audio", phi_sounds),
-        },
-    },
-    "qwen2_audio": {
-        "reader": wrapped,
-        "tied": False,
-        "text": Inner("qwen2", free=True),
-        "towers": {"audio_config": Inner("qwen2_audio_encoder", one_matrix("hidden", bias=True, merged=2), free=True)},
-    },
-    "audioflamingo3": {
-        "reader": wrapped,
-        "tied": False,
-        "text": Inner("qwen2", free=True),
-        "towers": {"audio_config": Inner("audioflamingo3_encoder", flamingo, free=True)},
-    },
-    "musicflamingo": {"like": "audioflamingo3"},
-    "voxtral": {
-        "reader": wrapped,
-        "tied": False,
-        "text": Inner("llama", free=True, merged=True),
-        "towers": {"audio_config": Inner("voxtral_encoder", two_matrices("ffn"), free=True)},
-    },
-    "voxtral_realtime_text": {"like": "mistral", "layer_extra": delayed},
-    "voxtral_realtime": {
-        "reader": wrapped,
-        "text": Inner("voxtral_realtime_text", free=True, merged=True),
-        "towers": {"audio_config": Inner("voxtral_realtime_encoder", joined_frames)},
-    },
-    "glmasr": {
-        "reader": wrapped,
-        "text": Inner("llama", free=True, merged=True),
-        "towers": {"audio_config": Inner("glmasr_encoder", two_matrices("ffn", wide=2, bias=True), free=True)},
-    },
-    "moss_transcribe_diarize": {
-        "reader": wrapped,
-        "text": Inner("qwen3", free=True),
-        "towers": {"audio_config": Inner("moss_transcribe_diarize_audio", merged_frames)},
-    },
-    "qwen3_asr": {
-        "reader": wrapped,
-        "text": Inner("qwen3", free=True),
-        "towers": {"audio_config": Inner("qwen3_asr_encoder", to_own_width, free=True)},
-    },
-    "vibevoice_asr": {
-        "reader": wrapped,
-        "tied": False,
-        "text": Inner("qwen2", free=True),
-        "towers": {
-            "acoustic_tokenizer_encoder_config": Inner(TOKENIZER, two_matrices_and_norm, free=True),
-            "semantic_tokenizer_encoder_config": Inner(TOKENIZER, two_matrices_and_norm, free=True),
-        },
-    },
-    "granite_speech": {
-        "reader": wrapped,
-        "text": Inner("granite", free=True),
-        "towers": {
-            "encoder_config": Inner("granite_speech_encoder"),
-            "projector_config": Inner("blip_2_qformer", asked, free=True),
-        },
-    },
-    "granite_speech_plus": {
-        "like": "granite_speech",
-        "towers": {
-            "encoder_config": Inner("granite_speech_plus_encoder"),
-            "projector_config": Inner("blip_2_qformer", asked, free=True),
         },
     },
 }
