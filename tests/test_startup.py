@@ -9,12 +9,12 @@ import sys
 import pytest
 
 COUNT = ["count", "llama-2-7b", "--json"]
-RUN = "from deepwide.cli.main import main; main()"
+RUN = "from deepwide.__main__ import main; main()"
 RUN_AND_LIST_IMPORTS = """
 import sys
 
 before = set(sys.modules)
-from deepwide.cli.main import main
+from deepwide.__main__ import main
 
 try:
     main()

@@ -11,7 +11,7 @@ from deepwide.facts.models import ModelFact, model_fact, model_facts, model_name
 FACTS = model_facts()
 DISCLOSED = [fact for fact in FACTS if fact.config is not None]
 # Names that round a size more roughly than by 10%; the count is that of the published checkpoint all the same.
-ROUGHLY_NAMED = {"codegen-2b": 0.4, "albert-xxlarge": 0.13}
+ROUGHLY_NAMED = {"codegen-2b": 0.4, "albert-xxlarge": 0.14}
 
 
 @pytest.mark.parametrize("fact", DISCLOSED, ids=lambda fact: fact.name)

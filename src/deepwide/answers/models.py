@@ -13,7 +13,6 @@ from deepwide.architecture.model import Architecture
 from deepwide.errors import BadInput
 from deepwide.facts.models import known, model_fact
 from deepwide.formats import shorthand
-from deepwide.formats.hub import fetched_config, is_repository
 
 FALLBACK_VOCAB = 32_000  # the vocabulary of Llama 1 and 2
 NARROW_HEAD = 64  # below this, published models over 100M parameters are rare and attention kernels run unfilled
@@ -58,7 +57,9 @@ def find_model(text: str, like: str = "", instantiate: bool = False, online: boo
     base_path = Path(base).expanduser()
     if base_path.exists():
         return _changed(_from_path(base_path, like, instantiate), text, changes)
-    if online and is_repository(base) and not known(base):
+    if online and "/" in base and not known(base):
+        from deepwide.formats.hub import fetched_config
+
         return _changed(_from_config(fetched_config(base), base, like, instantiate), text, changes)
     return _changed(_from_catalogue(base, like, instantiate), text, changes)
 
@@ -79,7 +80,7 @@ def _from_nothing(text: str, changes: dict[str, Any], like: str) -> Model:
 
 
 def _from_catalogue(name: str, like: str, instantiate: bool) -> Model:
-    if is_repository(name) and not known(name):
+    if "/" in name and not known(name):
         raise BadInput(f"{name} is not in the catalogue; --online fetches its config.json from the Hub")
     fact = model_fact(name)
     if fact.config is None:

@@ -7,26 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from deepwide.architecture import parts
-from deepwide.architecture.model import Architecture, Assembly, Beside, Body, Branch, Run, Small, Stack
+from deepwide.architecture.model import Architecture, Branch, Run, Small, Stack
 from deepwide.architecture.rows import Cache, Op, Weight
-from deepwide.architecture.site import LOWER, Site, lowers
+from deepwide.architecture.site import Site, place
 from deepwide.units import Num
-
-
-@lowers(Assembly)
-def assembly(at: Site, a: Assembly) -> None:
-    """The rows of its parts under one name; an assembly among them has a name of its own."""
-    prefix = at.prefix
-    for body in a.parts:
-        _place(at, f"{prefix}.{body.name}" if isinstance(body, Assembly) else prefix, body)
-
-
-@lowers(Beside)
-def beside(at: Site, b: Beside) -> None:
-    """The rows of its mixers, each under its own name."""
-    prefix = at.prefix
-    for mixer in b.mixers:
-        _place(at, f"{prefix}.{mixer.name}", mixer)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +64,7 @@ def _run(site: Site, stack: str, run: Run) -> None:
     for branch in run.layer.branches:
         _branch(at, prefix, branch)
     for small in run.layer.extra:
-        _place(at, prefix, small)
+        place(at, prefix, small)
 
 
 def _branch(at: Site, prefix: str, branch: Branch) -> None:
@@ -89,9 +73,9 @@ def _branch(at: Site, prefix: str, branch: Branch) -> None:
     at.prefix = f"{prefix}.{getattr(branch.body, 'name', type(branch.body).__name__.lower())}"
     if branch.before:
         parts.norm(at, branch.before, at.hidden, "norm")
-    _place(at, at.prefix, branch.body)
+    place(at, at.prefix, branch.body)
     for small in branch.extra:
-        _place(at, at.prefix, small)
+        place(at, at.prefix, small)
     if branch.after:
         parts.norm(at, branch.after, at.hidden, "norm_after")
 
@@ -99,9 +83,4 @@ def _branch(at: Site, prefix: str, branch: Branch) -> None:
 def _place_all(site: Site, prefix: str, bodies: Iterable[Small], **changes: Any) -> None:
     at = site.placed(prefix=prefix, **changes)
     for body in bodies:
-        _place(at, prefix, body)
-
-
-def _place(at: Site, prefix: str, body: Body) -> None:
-    at.prefix = prefix
-    LOWER[type(body)](at, body)
+        place(at, prefix, body)

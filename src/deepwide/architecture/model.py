@@ -12,21 +12,12 @@ from typing import TYPE_CHECKING, TypeAlias
 from deepwide.units import Num
 
 if TYPE_CHECKING:
+    from deepwide.architecture.composite import Assembly, Beside
     from deepwide.architecture.attention import Attention, LatentAttention
     from deepwide.architecture.ffn import Experts, FeedForward
     from deepwide.architecture.linear import DeltaNet, LightningAttention, MatrixLSTM
-    from deepwide.architecture.parts import (
-        Convolution,
-        Head,
-        Linear,
-        Norm,
-        NormLayer,
-        Operation,
-        Positions,
-        Table,
-        TokenEmbedding,
-        Vector,
-    )
+    from deepwide.architecture.extras import Convolution, Linear, Operation, Table, Vector
+    from deepwide.architecture.parts import Head, Norm, NormLayer, Positions, TokenEmbedding
     from deepwide.architecture.recurrent import GatedRecurrence, Mamba, Mamba2, ShortConvolution, TimeMix
     from deepwide.architecture.sparse import CompressedAttention, ConvolvedAttention, ExpertAttention, Indexer
 
@@ -39,22 +30,6 @@ Recurrent: TypeAlias = (
 )
 Mixer: TypeAlias = "Attention | LatentAttention | ExpertAttention | CompressedAttention | ConvolvedAttention | Recurrent"
 Body: TypeAlias = "Mixer | FeedForward | Experts | Small | Assembly | Beside"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Assembly:
-    """A body put together from several parts: an attention with tables of its own, or one spelled out in matrices."""
-
-    parts: tuple[Mixer | FeedForward | Small | Assembly, ...]
-    name: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Beside:
-    """Mixers that read the same input and whose outputs are summed (Falcon-H1)."""
-
-    mixers: tuple[Mixer, ...]
-    name: str = "mixer"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,13 +1,13 @@
 """The rows of the ledger: which weights exist, which operations run on them, what is cached.
 
-Every size is a plain number or an array of numbers, so a row describes one model or ten million.
+Every size is a plain number or an array of numbers, so a row describes one model or ten million. Rows are named tuples
+rather than dataclasses: a count makes thirty of them, and a frozen dataclass takes five times as long to make.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import prod
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from deepwide.units import Num
 
@@ -16,8 +16,7 @@ Split = Literal["column", "row", "vocabulary", "expert", "replicated"]
 Kind = Literal["matmul", "attention", "scan", "conv", "norm", "activation", "gather"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Weight:
+class Weight(NamedTuple):
     """One tensor of the model, or one tensor per layer and expert.
 
     `repeat` layers own such a tensor, `copies` of them per layer (experts), of which a token meets `active`.
@@ -51,8 +50,7 @@ class Weight:
         return 0 if self.tied else prod(self.shape) * self.active * self.repeat
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Latent:
+class Latent(NamedTuple):
     """Widths of scores that are taken on a cached latent itself (absorbed MLA): k for queries, n for values.
 
     `expanded` is the multiply-adds of expanding one cached latent to keys and values instead.
@@ -63,8 +61,7 @@ class Latent:
     expanded: Num
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scores:
+class Scores(NamedTuple):
     """Which keys a row is scored on: the tokens of stream `keys` (or `key_rows` of them), `causal`, in a `window`."""
 
     keys: str
@@ -75,8 +72,7 @@ class Scores:
     latent: Latent | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Chunks:
+class Chunks(NamedTuple):
     """How a recurrence takes many tokens at once: `tokens` of them at a time, by matrix products.
 
     Beside the scan's own work per token this costs `pairs` multiply-adds for each pair of tokens of a chunk, and
@@ -88,8 +84,7 @@ class Chunks:
     carried: Num = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Taps:
+class Taps(NamedTuple):
     """A convolution's `groups` of channels, and how many outputs per sequence it computes more than it keeps.
 
     A causal one that is padded on both sides has a `padding` of its kernel less one.
@@ -99,8 +94,7 @@ class Taps:
     padding: Num = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Op:
+class Op(NamedTuple):
     """One operation of a forward pass, `repeat` times over the layers.
 
     matmul      [rows, k] x [k, n], once for each of the `active` experts
@@ -125,8 +119,7 @@ class Op:
     how: Scores | Chunks | Taps | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cache:
+class Cache(NamedTuple):
     """What a layer remembers while generating: `elements` per token within `window`, or per sequence if `fixed`.
 
     Tensor parallelism can spread it over `heads` devices; with one head every device keeps it whole.

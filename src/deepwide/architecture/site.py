@@ -218,3 +218,9 @@ class Site:
                     stream=stream or self.stream,
                 )
             )
+
+
+def place(at: Site, prefix: str, body: Any) -> None:
+    """Writes the rows of a part under `prefix`, by the function registered for it."""
+    at.prefix = prefix
+    LOWER[type(body)](at, body)

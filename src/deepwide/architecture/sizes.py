@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from deepwide.architecture.attention import Attention, LatentAttention
 from deepwide.architecture.ffn import Experts, FeedForward
-from deepwide.architecture.model import Architecture, Assembly, Beside, Body
+from deepwide.architecture.model import Architecture, Body
 from deepwide.units import Num
 
 
@@ -40,9 +40,9 @@ def bodies(architecture: Architecture) -> list[Body]:
 
 
 def _parts(body: Body) -> list[Body]:
-    if isinstance(body, Assembly):
-        return [inner for part in body.parts for inner in _parts(part)]
-    return list(body.mixers) if isinstance(body, Beside) else [body]
+    """What a body is made of: an assembly has parts, bodies side by side are mixers (composite.py), others are one."""
+    inner = getattr(body, "parts", None) or getattr(body, "mixers", None)
+    return [body] if inner is None else [part for each in inner for part in _parts(each)]
 
 
 def sizes(architecture: Architecture) -> Sizes:

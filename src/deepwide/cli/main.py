@@ -5,6 +5,7 @@ Each subcommand is imported when it is asked for, so that `--help` and `count` s
 
 from __future__ import annotations
 
+import gc
 import sys
 from importlib import import_module
 
@@ -47,6 +48,8 @@ class Commands(click.Group):
         if cmd_name not in COMMANDS:
             return None
         command: click.Command = import_module(f"deepwide.cli.{cmd_name}").command
+        gc.freeze()  # what start-up made stays; only what the command makes is looked through
+        gc.enable()
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

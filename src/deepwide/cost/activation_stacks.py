@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from deepwide.architecture import parts
+from deepwide.architecture import extras, parts
 from deepwide.architecture.attention import Attention, LatentAttention
 from deepwide.architecture.ffn import Experts, FeedForward
-from deepwide.architecture.model import Architecture, Beside, Body, Branch, Layer, Run, Small, Stack
+from deepwide.architecture.composite import Beside
+from deepwide.architecture.model import Architecture, Body, Branch, Layer, Run, Small, Stack
 from deepwide.cost.activation_attention import attention, latent_attention
 from deepwide.cost.activation_rules import Forward, by_rows, experts, feed_forward, normed
 from deepwide.cost.activation_tape import FLOAT32_BYTES, Tensor, activated, cross_entropy, dropped, like, linear
@@ -62,13 +63,13 @@ def _embedded(r: Forward, stack: Stack, small: Small, x: Tensor) -> Tensor:
             r.angles = tuple(t.tensor(r.tokens, _turned(r, stack), once=True) for _ in ("cos", "sin"))
         case parts.Positions(kind=kind) if kind in STORED and r.habit.position_rows:
             t.keep(t.indices(r.tokens * (r.batch if r.habit.position_rows == "batch" else 1)))
-        case parts.Table(part="position"):
+        case extras.Table(part="position"):
             _relative_bias(r, stack)
-        case parts.Table(part="embedding", read=True):
+        case extras.Table(part="embedding", read=True):
             t.keep(t.indices(r.tokens))
         case parts.NormLayer():
             return normed(r, small.norm, x)
-        case parts.Linear():
+        case extras.Linear():
             return linear(t, x, stack.hidden if small.outputs is None else small.outputs)
     return x
 
@@ -117,7 +118,7 @@ def _checkpoint(r: Forward, stack: Stack, run: Run) -> None:
 def _layer(r: Forward, layer: Layer, x: Tensor) -> None:
     """Residual branches, one after the other or side by side."""
     for small in layer.extra:
-        if isinstance(small, parts.Table) and small.part == "position":
+        if isinstance(small, extras.Table) and small.part == "position":
             _relative_bias(r, Stack(name="", hidden=x.width, runs=(Run(layer=layer, layers=1),)))
         elif isinstance(small, parts.NormLayer):
             normed(r, small.norm, like(x, small.width))
@@ -162,7 +163,7 @@ def _head(r: Forward, architecture: Architecture, x: Tensor) -> Tensor:
     networks = [b.activation for b in _bodies(architecture.main) if isinstance(b, FeedForward)]
     for small in architecture.head:
         match small:
-            case parts.Linear():
+            case extras.Linear():
                 x = linear(r.tape, x, x.width if small.outputs is None else small.outputs)
                 if small.name == "transform":
                     x = activated(r.tape, x, networks[0] if networks else "gelu")

@@ -45,21 +45,14 @@ def _text() -> str:
 @cache
 def _names() -> dict[str, str]:
     """Every id and alias, in lower case, with the id it means."""
-    names: dict[str, str] = {}
-    current = ""
-    for line in _text().splitlines():
-        if line.startswith("["):
-            current = line.strip('["]')
-            names[current] = current
-        elif line.startswith("aliases"):
-            for alias in tomllib.loads(line)["aliases"]:
-                names[alias.lower()] = current
-    return names
+    rows = tomllib.loads(_text())
+    return {alias.lower(): name for name, row in rows.items() for alias in (name, *row.get("aliases", ()))}
 
 
 def known(name: str) -> bool:
     """Whether the catalogue has a model of that id, alias or Hub id."""
-    return name.strip().lower() in _names()
+    word = name.strip().lower()
+    return _start(word) >= 0 or word in _names()
 
 
 def model_names() -> tuple[str, ...]:
@@ -70,10 +63,12 @@ def model_names() -> tuple[str, ...]:
 @cache
 def model_fact(name: str) -> ModelFact:
     """The row of a model, by its id, an alias or its Hub id; upper and lower case are the same."""
-    found = _names().get(name.strip().lower())
-    if found is None:
-        raise BadInput(f"no model called {name!r}{did_you_mean(name, _names())}; `deepwide models` lists them")
-    return _row(found)
+    word = name.strip().lower()
+    if _start(word) < 0:
+        if word not in _names():
+            raise BadInput(f"no model called {name!r}{did_you_mean(name, _names())}; `deepwide models` lists them")
+        word = _names()[word]
+    return _row(word)
 
 
 def model_facts() -> tuple[ModelFact, ...]:
@@ -81,28 +76,28 @@ def model_facts() -> tuple[ModelFact, ...]:
     return tuple(_fact(name, row) for name, row in sorted(tomllib.loads(_text()).items()))
 
 
+def _start(name: str) -> int:
+    """Where the row of that id begins in the file, or -1. An id with a dot in it is quoted, as TOML asks."""
+    key = f'\n["{name}"]\n' if "." in name else f"\n[{name}]\n"
+    return _text().find(key)
+
+
+@cache
 def _row(name: str) -> ModelFact:
-    """Parses one row: from its header to the next row's."""
-    key = f'["{name}"]' if "." in name else f"[{name}]"
-    text = _text()
-    start = 0 if text.startswith(key) else text.index(f"\n{key}") + 1
+    """Parses one row: from its header to the blank line after it."""
+    text, start = _text(), _start(name) + 1
     end = text.find("\n\n", start)
     return _fact(name, tomllib.loads(text[start : end if end > 0 else None])[name])
 
 
 def _fact(name: str, row: Mapping[str, Any]) -> ModelFact:
-    known = {
-        "maker": row["maker"],
-        "year": row["year"],
-        "source": row["source"],
+    values: dict[str, Any] = {
+        **row,
         "checked": str(row["checked"]),
         "config": _nulls(row.get("config")),
         "aliases": tuple(row.get("aliases", ())),
-        "published": row.get("published", {}),
-        "task": row.get("task", ""),
-        "note": row.get("note", ""),
     }
-    return ModelFact(name=name, **known)
+    return ModelFact(name=name, **values)
 
 
 def _nulls(value: Any) -> Any:

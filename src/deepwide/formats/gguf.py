@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
-from deepwide.errors import BadInput
 from deepwide.formats.tensors import (
     MAX_DIMENSION,
     MAX_NAME,
@@ -274,52 +273,3 @@ def _joined(path: Path, parts: int) -> Container:
     if len(tensors) != sum(len(container.tensors) for container in found):
         raise damaged(path, f"its {parts} parts hold a tensor twice")
     return Container(path=str(path), tensors=tuple(tensors.values()), metadata=found[0].metadata, kind="gguf")
-
-
-# The project's name -> how GGUF calls it, after "ARCHITECTURE.".
-# fmt: off
-CONFIG_KEYS: Mapping[str, str] = {
-    "layers": "block_count", "hidden": "embedding_length", "ffn": "feed_forward_length",
-    "heads": "attention.head_count", "kv_heads": "attention.head_count_kv", "head_dim": "attention.key_length",
-    "value_dim": "attention.value_length", "window": "attention.sliding_window", "rope_dim": "rope.dimension_count",
-    "query_rank": "attention.q_lora_rank", "kv_rank": "attention.kv_lora_rank", "vocab": "vocab_size",
-    "context": "context_length", "types": "token_type_count", "experts": "expert_count",
-    "active_experts": "expert_used_count", "expert_ffn": "expert_feed_forward_length",
-    "shared_experts": "expert_shared_count", "first_dense": "leading_dense_block_count",
-    "inner": "ssm.inner_size", "state": "ssm.state_size", "kernel": "ssm.conv_kernel",
-    "step_rank": "ssm.time_step_rank", "groups": "ssm.group_count",
-}
-# fmt: on
-
-
-def as_config(metadata: Mapping[str, object]) -> dict[str, object]:
-    """The dimensions of a model under the project's names; `model_type` is the file's general.architecture.
-
-    A value is a whole number, or one for each layer where layers differ. What GGUF lets a writer leave out is
-    filled as its documentation says: kv_heads = heads, head_dim = hidden / heads, vocab = words of the tokeniser.
-    """
-    model_type = metadata.get("general.architecture")
-    if not isinstance(model_type, str) or not model_type:
-        raise BadInput(f"general.architecture={shown(model_type)} must name the model's family; give its config.json")
-    config: dict[str, object] = {"model_type": model_type}
-    for name, key in CONFIG_KEYS.items():
-        if f"{model_type}.{key}" in metadata:
-            config[name] = _whole(f"{model_type}.{key}", metadata[f"{model_type}.{key}"])
-    words = metadata.get("tokenizer.ggml.tokens")
-    if isinstance(words, Skipped):
-        config.setdefault("vocab", words.length)
-    heads, hidden = config.get("heads"), config.get("hidden")
-    if heads:
-        config.setdefault("kv_heads", heads)
-    if isinstance(heads, int) and isinstance(hidden, int) and heads and hidden % heads == 0:
-        config.setdefault("head_dim", hidden // heads)
-    return config
-
-
-def _whole(key: str, value: object) -> int | tuple[int, ...]:
-    """A whole number of at least 0, or one for each layer where they differ."""
-    values = value if isinstance(value, tuple) else (value,)
-    whole = tuple(v for v in values if type(v) is int and v >= 0)
-    if not whole or len(whole) != len(values):
-        raise BadInput(f"{key}={shown(value)} must be a whole number, or one for each layer; give the config.json")
-    return whole if len(set(whole)) > 1 else whole[0]

@@ -34,7 +34,9 @@ KEYS: Mapping[str, str] = {
     "moe_intermediate_size": "expert_feed_forward_length",
     "shared_expert_intermediate_size": "expert_shared_feed_forward_length",
     "n_shared_experts": "expert_shared_count",
-    **dict.fromkeys(("first_k_dense_replace", "num_dense_layers", "moe_layer_start_index"), "leading_dense_block_count"),
+    "first_k_dense_replace": "leading_dense_block_count",
+    "num_dense_layers": "leading_dense_block_count",
+    "moe_layer_start_index": "leading_dense_block_count",
 }
 # Fields by which families say that matrices have biases or that queries and keys are normed -> the tensor that tells.
 FLAGS: Mapping[str, str] = {

@@ -99,6 +99,17 @@ def minicpm3(file: Described, config: Config) -> Fields:
     return {**deepseek2(file, config), "model_type": "minicpm3", "v_head_dim": None}
 
 
+def gemma3n(file: Described, config: Config) -> Fields:
+    """Vectors for each layer, and layers that take over the keys of earlier ones."""
+    return {
+        "num_kv_shared_layers": file("attention.shared_kv_layers", 0),
+        "hidden_size_per_layer_input": file("embedding_length_per_layer_input"),
+        "vocab_size_per_layer_input": file.rows("per_layer_token_embd.weight"),
+        "altup_num_inputs": file("altup.num_inputs"),
+        "laurel_rank": file.rows("laurel_l.weight"),
+    }
+
+
 def dbrx(file: Described, config: Config) -> Fields:
     """Its config holds attention and experts in tables of their own."""
     experts = {"moe_num_experts": "num_local_experts", "moe_top_k": "num_experts_per_tok"}
@@ -224,6 +235,7 @@ OWN: Mapping[str, Callable[[Described, Config], Fields]] = {
     "deepseek2": deepseek2,
     "falcon": falcon,
     "falcon-h1": hybrid,
+    "gemma3n": gemma3n,
     "granitehybrid": hybrid,
     "granitemoe": granitemoe,
     "jamba": jamba,

@@ -27,6 +27,8 @@ def is_repository(text: str) -> bool:
 
 def fetched_config(repository: str) -> Mapping[str, Any]:
     """The config.json at the head of a repository's main branch."""
+    if not is_repository(repository):
+        raise BadInput(f"{repository!r} is not a Hub id; write owner/name")
     from urllib.error import HTTPError, URLError
     from urllib.request import urlopen
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from deepwide.architecture.model import Architecture, Small, Stack
-from deepwide.architecture.parts import Linear, TokenEmbedding
+from deepwide.architecture.parts import TokenEmbedding
 from deepwide.errors import BadInput, did_you_mean
 from deepwide.units import parse_count
 
@@ -70,6 +70,8 @@ def single_layer(text: str) -> Architecture | None:
     kind, _, shape = text.partition("=")
     if kind not in ("linear", "embedding"):
         return None
+    from deepwide.architecture.extras import Linear
+
     sizes = shape.lower().replace("×", "x").split("x")
     if len(sizes) != 2:
         raise BadInput(f"{text!r}: write two sizes, for instance linear=768x3072 or embedding=50000x768")

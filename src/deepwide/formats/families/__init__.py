@@ -12,7 +12,6 @@ from importlib import import_module
 from typing import Any
 
 from deepwide.errors import BadInput, did_you_mean
-from deepwide.formats.tensors import shown
 
 Rule = Mapping[str, Any]
 # The files, the commonest families first: they are opened one after the other until the model type is found.
@@ -30,7 +29,6 @@ FILES = (
     "zamba",
     "recurrent_models",
     "inkling",
-    "qwen_vision",
     "encoders",
     "encoders_relative",
     "encoders_compact",
@@ -38,9 +36,11 @@ FILES = (
     "encoders_beyond",
     "sequence",
     "t5",
+    "vision_language",
     "multimodal",
     "speech",
     "vision",
+    "vision_variants",
     "audio",
     "stages",
     "composed",
@@ -69,6 +69,8 @@ def rule(model_type: str) -> Rule:
 
 def unknown(model_type: str) -> BadInput:
     """The error for a model type that no file knows: it names the nearest, and the two ways out."""
+    from deepwide.formats.tensors import shown
+
     known = [name for table in tables() for name in table]
     return BadInput(
         f"model_type={shown(model_type)!r} is an unknown family{did_you_mean(model_type, known)}; "

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from deepwide.architecture.extras import Convolution, Linear, Table, Vector
 from deepwide.architecture.model import Small
-from deepwide.architecture.parts import LAYER_NO_BIAS, Convolution, Linear, NormLayer, Positions, Table, Vector
+from deepwide.architecture.parts import LAYER_NO_BIAS, NormLayer, Positions
 from deepwide.errors import BadInput
 from deepwide.formats.families.classic import all_heads
 from deepwide.formats.families.sequence import spectrogram

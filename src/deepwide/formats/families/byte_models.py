@@ -7,9 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 from deepwide.architecture.attention import Attention
+from deepwide.architecture.composite import Assembly
+from deepwide.architecture.extras import Linear, Table, Vector
 from deepwide.architecture.ffn import FeedForward
-from deepwide.architecture.model import Architecture, Assembly, Branch, Layer, Run, Stack
-from deepwide.architecture.parts import LAYER, RMS, Head, Linear, NormLayer, Positions, Table, TokenEmbedding, Vector
+from deepwide.architecture.model import Architecture, Branch, Layer, Run, Stack
+from deepwide.architecture.parts import LAYER, RMS, Head, NormLayer, Positions, TokenEmbedding
 from deepwide.errors import BadInput
 from deepwide.formats.families.dense import NO_BIASES, hidden_over_heads
 from deepwide.formats.fields import Fields

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from deepwide.architecture.extras import Linear, Vector
 from deepwide.architecture.model import Architecture, Body, Stack
-from deepwide.architecture.parts import Head, Linear, TokenEmbedding, Vector
+from deepwide.architecture.parts import Head, TokenEmbedding
 from deepwide.errors import BadInput
 from deepwide.formats.families.multimodal import SIGLIP
 from deepwide.formats.families.sequence import DECODER

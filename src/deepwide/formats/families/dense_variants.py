@@ -10,7 +10,8 @@ from typing import Any
 from deepwide.architecture.attention import Attention
 from deepwide.architecture.ffn import Experts, FeedForward
 from deepwide.architecture.model import Architecture, Body, Small
-from deepwide.architecture.parts import RMS, Linear, Norm, NormLayer, Operation, Table, Vector
+from deepwide.architecture.extras import Linear, Operation, Table, Vector
+from deepwide.architecture.parts import RMS, Norm, NormLayer
 from deepwide.errors import BadInput
 from deepwide.formats.families.dense import NO_BIASES, biased, every
 from deepwide.formats.fields import Fields, read

@@ -7,8 +7,10 @@ from typing import Any
 
 from deepwide.architecture.attention import Attention
 from deepwide.architecture.ffn import FeedForward
-from deepwide.architecture.model import Assembly, Body, Small
-from deepwide.architecture.parts import LAYER, Convolution, Linear, NormLayer, Operation, Vector
+from deepwide.architecture.composite import Assembly
+from deepwide.architecture.model import Body, Small
+from deepwide.architecture.extras import Convolution, Linear, Operation, Vector
+from deepwide.architecture.parts import LAYER, NormLayer
 from deepwide.errors import BadInput
 from deepwide.formats.families.encoders import BERT, PLAIN, shared_out
 from deepwide.formats.fields import Fields, read

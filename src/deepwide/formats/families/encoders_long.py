@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from deepwide.architecture.model import Assembly, Body, Small
-from deepwide.architecture.parts import LAYER, Linear, NormLayer, Operation, Table
+from deepwide.architecture.composite import Assembly
+from deepwide.architecture.model import Body, Small
+from deepwide.architecture.extras import Linear, Operation, Table
+from deepwide.architecture.parts import LAYER, NormLayer
 from deepwide.errors import BadInput
 from deepwide.formats.families.encoders import BERT, PLAIN
 from deepwide.formats.fields import Fields, read

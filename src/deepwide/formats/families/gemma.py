@@ -9,7 +9,8 @@ from typing import Any
 from deepwide.architecture.attention import Attention
 from deepwide.architecture.ffn import Experts, FeedForward
 from deepwide.architecture.model import Architecture, Body, Small, Stack
-from deepwide.architecture.parts import LAYER, RMS, Linear, NormLayer, Operation, Table, Vector
+from deepwide.architecture.extras import Linear, Operation, Table, Vector
+from deepwide.architecture.parts import LAYER, RMS, NormLayer
 from deepwide.errors import BadInput
 from deepwide.formats.families.dense import every
 from deepwide.formats.fields import Fields

@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from deepwide.architecture.model import Architecture, Assembly, Branch, Layer, Run, Small, Stack
-from deepwide.architecture.parts import Linear, Operation, TokenEmbedding, Vector
+from deepwide.architecture.composite import Assembly
+from deepwide.architecture.model import Architecture, Branch, Layer, Run, Small, Stack
+from deepwide.architecture.extras import Linear, Operation, Vector
+from deepwide.architecture.parts import TokenEmbedding
 from deepwide.errors import BadInput
 from deepwide.formats.fields import Fields, read
 from deepwide.formats.readers.decoder import decoder

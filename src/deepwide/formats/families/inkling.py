@@ -10,8 +10,10 @@ from typing import Any
 
 from deepwide.architecture.attention import Attention
 from deepwide.architecture.ffn import Experts, FeedForward
-from deepwide.architecture.model import Assembly, Small
-from deepwide.architecture.parts import RMS, Convolution, Linear, NormLayer, Operation, Vector
+from deepwide.architecture.composite import Assembly
+from deepwide.architecture.model import Small
+from deepwide.architecture.extras import Convolution, Linear, Operation, Vector
+from deepwide.architecture.parts import RMS, NormLayer
 from deepwide.errors import BadInput
 from deepwide.formats.fields import Fields, read
 from deepwide.formats.readers.decoder import decoder

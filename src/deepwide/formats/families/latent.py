@@ -9,7 +9,8 @@ from typing import Any
 from deepwide.architecture.attention import LatentAttention
 from deepwide.architecture.ffn import Experts
 from deepwide.architecture.model import Architecture, Branch, Layer, Run, Small, Stack
-from deepwide.architecture.parts import RMS, Linear, NormLayer
+from deepwide.architecture.extras import Linear
+from deepwide.architecture.parts import RMS, NormLayer
 from deepwide.errors import BadInput
 from deepwide.formats.fields import Fields, read
 from deepwide.formats.readers.decoder import decoder, embedding, head

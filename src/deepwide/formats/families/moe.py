@@ -8,7 +8,8 @@ from typing import Any
 
 from deepwide.architecture.ffn import FeedForward
 from deepwide.architecture.model import Small
-from deepwide.architecture.parts import LAYER_NO_BIAS, RMS, Norm, Vector
+from deepwide.architecture.extras import Vector
+from deepwide.architecture.parts import LAYER_NO_BIAS, RMS, Norm
 from deepwide.formats.families.dense import biased, every
 from deepwide.formats.fields import Fields, read
 from deepwide.formats.readers.decoder import decoder

@@ -8,7 +8,8 @@ from typing import Any
 
 from deepwide.architecture.ffn import Experts
 from deepwide.architecture.model import Body, Small
-from deepwide.architecture.parts import RMS, Linear, NormLayer, Vector
+from deepwide.architecture.extras import Linear, Vector
+from deepwide.architecture.parts import RMS, NormLayer
 from deepwide.architecture.recurrent import ShortConvolution
 from deepwide.architecture.sparse import ConvolvedAttention, ExpertAttention, Indexer
 from deepwide.errors import BadInput

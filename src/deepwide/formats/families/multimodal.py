@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from deepwide.architecture.extras import Convolution, Linear, Table, Vector
 from deepwide.architecture.model import Body, Small, Stack
-from deepwide.architecture.parts import LAYER, RMS, Convolution, Linear, NormLayer, Table, Vector
+from deepwide.architecture.parts import LAYER, RMS, NormLayer
 from deepwide.formats.families.encoders import PLAIN
 from deepwide.formats.fields import Fields
 from deepwide.formats.readers.joints import inner_ties, matrices, one_matrix, shuffled, soft_tokens, tokens, unnested

@@ -7,8 +7,9 @@ from typing import Any
 
 from deepwide.architecture.ffn import FeedForward
 from deepwide.architecture.linear import MatrixLSTM
-from deepwide.architecture.model import Assembly
-from deepwide.architecture.parts import RMS, Linear, Norm, NormLayer, Vector
+from deepwide.architecture.composite import Assembly
+from deepwide.architecture.extras import Linear, Vector
+from deepwide.architecture.parts import RMS, Norm, NormLayer
 from deepwide.architecture.recurrent import TimeMix
 from deepwide.errors import BadInput
 from deepwide.formats.fields import Fields, read

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from deepwide.architecture.model import Small
-from deepwide.architecture.parts import LAYER, Convolution, Linear, NormLayer, Operation, Positions, Table
+from deepwide.architecture.extras import Convolution, Linear, Operation, Table
+from deepwide.architecture.parts import LAYER, NormLayer, Positions
 from deepwide.errors import BadInput
 from deepwide.formats.families.dense import biased
 from deepwide.formats.fields import Fields, read

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from deepwide.architecture.extras import Linear, Vector
 from deepwide.architecture.model import Small
-from deepwide.architecture.parts import LAYER, RMS, Linear, NormLayer, Vector
+from deepwide.architecture.parts import LAYER, RMS, NormLayer
 from deepwide.formats.fields import Fields
 from deepwide.formats.readers.joints import matrices, one_matrix, tokens, two_matrices
 from deepwide.formats.readers.nested import Inner

@@ -7,9 +7,11 @@ from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
+from deepwide.architecture.composite import Assembly
+from deepwide.architecture.extras import Convolution, Linear, Operation, Vector
 from deepwide.architecture.ffn import FeedForward
-from deepwide.architecture.model import Assembly, Branch, Layer, Run, Small, Stack
-from deepwide.architecture.parts import RMS, Convolution, Linear, NormLayer, Operation, Vector
+from deepwide.architecture.model import Branch, Layer, Run, Small, Stack
+from deepwide.architecture.parts import RMS, NormLayer
 from deepwide.errors import BadInput
 from deepwide.formats.fields import Fields
 from deepwide.formats.readers.towers import tower_model

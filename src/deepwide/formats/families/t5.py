@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from deepwide.architecture.model import Small
-from deepwide.architecture.parts import RMS, NormLayer, Table
+from deepwide.architecture.extras import Table
+from deepwide.architecture.parts import RMS, NormLayer
 from deepwide.errors import BadInput
 from deepwide.formats.families.dense import biased
 from deepwide.formats.families.sequence import own_heads

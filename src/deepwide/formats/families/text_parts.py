@@ -8,7 +8,6 @@ from typing import Any
 from deepwide.formats.readers.text import language_part
 
 FAMILIES: dict[str, Mapping[str, Any]] = {
-    "llama4": {"reader": language_part("llama4_text", "text_config")},
     "dots3_note": {"reader": language_part("dots3_note_text", "text_config")},
     "qwen4_exp": {"reader": language_part("qwen4_exp_text", "text_config")},
 }

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from deepwide.architecture.extras import Convolution, Linear, Vector
 from deepwide.architecture.model import Small, Stack
-from deepwide.architecture.parts import LAYER, Convolution, Linear, NormLayer, Vector
+from deepwide.architecture.parts import LAYER, NormLayer
 from deepwide.formats.fields import Fields
 from deepwide.formats.readers.nested import Inner, nested
 from deepwide.formats.readers.towers import single

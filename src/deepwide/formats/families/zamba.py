@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from deepwide.architecture.model import Architecture, Branch, Run
-from deepwide.architecture.parts import RMS, Linear, NormLayer, Vector
+from deepwide.architecture.extras import Linear, Vector
+from deepwide.architecture.parts import RMS, NormLayer
 from deepwide.architecture.rows import Part
 from deepwide.formats.families.hybrids import MAMBA_FIELDS
 from deepwide.formats.fields import Fields, read

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from deepwide.architecture.model import Assembly, Branch, Layer, Run
+from deepwide.architecture.composite import Assembly
+from deepwide.architecture.model import Branch, Layer, Run
 from deepwide.architecture.parts import NormLayer
 from deepwide.formats.fields import Fields
 from deepwide.formats.readers.layers import SLIDING, attention, feed_forward, norm

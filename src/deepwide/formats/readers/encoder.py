@@ -10,8 +10,10 @@ from dataclasses import replace
 from typing import Any
 
 from deepwide.architecture.attention import Attention
-from deepwide.architecture.model import Architecture, Assembly, Body, Small
-from deepwide.architecture.parts import LAYER, Head, Linear, NormLayer, Positions, Table, TokenEmbedding, Vector
+from deepwide.architecture.composite import Assembly
+from deepwide.architecture.model import Architecture, Body, Small
+from deepwide.architecture.extras import Linear, Table, Vector
+from deepwide.architecture.parts import LAYER, Head, NormLayer, Positions, TokenEmbedding
 from deepwide.errors import BadInput
 from deepwide.formats.fields import Fields
 from deepwide.formats.readers.decoder import decoder_stack

@@ -10,7 +10,8 @@ from dataclasses import replace
 
 from deepwide.architecture.attention import Attention
 from deepwide.architecture.model import Architecture, Body, Small, Stack
-from deepwide.architecture.parts import Head, Table
+from deepwide.architecture.extras import Table
+from deepwide.architecture.parts import Head
 from deepwide.formats.fields import Fields
 from deepwide.formats.readers.decoder import decoder_stack, embedding
 from deepwide.formats.readers.layers import attention_heads, kv_heads

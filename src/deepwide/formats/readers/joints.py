@@ -6,8 +6,9 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
+from deepwide.architecture.extras import Linear
 from deepwide.architecture.model import Small
-from deepwide.architecture.parts import RMS, Linear, NormLayer
+from deepwide.architecture.parts import RMS, NormLayer
 from deepwide.formats.fields import Fields
 from deepwide.formats.readers.nested import Join, nested
 

@@ -11,7 +11,7 @@ from typing import Any
 from deepwide.architecture.attention import Attention
 from deepwide.architecture.ffn import Experts, FeedForward
 from deepwide.architecture.model import Body, Branch, Layer, Run
-from deepwide.architecture.parts import LAYER, LAYER_NO_BIAS, RMS, Linear, Norm
+from deepwide.architecture.parts import LAYER, LAYER_NO_BIAS, RMS, Norm
 from deepwide.errors import BadInput
 from deepwide.formats.fields import Fields
 
@@ -170,8 +170,3 @@ def listed_kinds(c: Fields, name: str, otherwise: Callable[[int], str] | None = 
     if len(kinds) < layers:
         c.notes.append(f"{c.spelled(name)} lists {len(kinds)} layers; its pattern is continued to {layers}")
     return [str(kinds[i % len(kinds)]) for i in range(layers)]
-
-
-def projected(name: str, inputs: Any, outputs: Any, bias: bool = False) -> tuple[Linear, ...]:
-    """A projection between two widths, or nothing where they are equal."""
-    return () if inputs == outputs else (Linear(name=name, inputs=inputs, outputs=outputs, bias=bias),)

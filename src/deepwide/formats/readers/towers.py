@@ -10,8 +10,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from deepwide.architecture.extras import Linear, Vector
 from deepwide.architecture.model import Architecture, Small, Stack
-from deepwide.architecture.parts import Linear, NormLayer, Positions, Vector
+from deepwide.architecture.parts import NormLayer, Positions
 from deepwide.errors import BadInput
 from deepwide.formats.fields import Fields
 from deepwide.formats.readers.decoder import decoder_stack
@@ -43,11 +44,11 @@ def tower_model(c: Fields) -> Architecture:
     return Architecture(name=c.text("name", family), family=family, vocab=0, stacks=stacks, notes=tuple(c.notes))
 
 
-def picture(c: Fields) -> tuple[Small, ...]:
+def pixels(c: Fields) -> tuple[Small, ...]:
     """Patches [channels * frames * side^2, hidden], a class token where the family has one, positions, and a norm."""
-    side, hidden = c.number("patch_size"), c.number("hidden")
-    patches = c.number("patches", 0)
-    inputs = c.number("channels", 3) * c.number("frames_to_patch", 1) * side * side
+    hidden, patches = c.number("hidden"), c.number("patches", 0)
+    high, wide = sides(c, "patch_size")
+    inputs = c.number("channels", 3) * c.number("frames_to_patch", 1) * high * wide
     parts: list[Small] = [
         Linear(name="patches", inputs=inputs, bias=c.flag("patch_bias", True), part="embedding", rows=patches)
     ]
@@ -69,11 +70,10 @@ def grid(c: Fields) -> Any:
 
 def patch_sides(c: Fields) -> tuple[Any, Any]:
     """Patches down a picture and across it."""
-    side = c.number("patch_size")
-    if side == 0:
+    patch, picture = sides(c, "patch_size"), sides(c, "image_size")
+    if 0 in patch:
         raise BadInput(f"{c.where}: patch_size=0 must be at least 1")
-    high, wide = sides(c, "image_size")
-    return high // side, wide // side
+    return picture[0] // patch[0], picture[1] // patch[1]
 
 
 def sides(c: Fields, name: str) -> tuple[Any, Any]:

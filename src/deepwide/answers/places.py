@@ -1,0 +1,113 @@
+"""What a MODEL names on disk: a file, a folder with a model in it, or nothing; and the config.json that lies there.
+
+Names come from users and from other systems, so they may be anything: too long, unreadable, with commas and equals
+signs in them. Whatever they are, the answer is a path or one line saying what is wrong.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from deepwide.errors import BadInput
+
+ENDINGS = (".json", ".safetensors", ".gguf")
+IN_A_FOLDER = ("config.json", "model.safetensors.index.json", "model.safetensors")
+LARGEST_CONFIG_BYTES = 8 * 2**20  # the longest published config.json is below 1 MB
+LONGEST_PATH = 4096  # what Linux takes
+MOST_NAMED = 3  # files that a message names
+
+
+def on_disk(text: str) -> tuple[Path | None, str]:
+    """The longest beginning of a MODEL, up to the end or a comma, that is a path; and the changes after it."""
+    words = text.split(",") if 0 < len(text) < LONGEST_PATH else []
+    for cut in range(len(words), 0, -1):
+        path = _path(",".join(words[:cut]))
+        if path is not None:
+            return path, ",".join(words[cut:])
+    return None, ""
+
+
+def looks_like_a_file(text: str) -> bool:
+    """Whether a MODEL that is not there must have been meant as a file."""
+    return text.endswith(ENDINGS) and ("=" not in text or "/" in text)
+
+
+def readable(path: Path) -> Path:
+    """The path itself, or the file that stands for a model where it is a folder; an error where it is neither."""
+    try:
+        if not path.is_dir():
+            path.stat()
+            return path
+        found = _held(path)
+    except (FileNotFoundError, NotADirectoryError):
+        raise BadInput(f"no file called {printable(path)}") from None
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{printable(path)} cannot be read: {_reason(error)}") from None
+    if not found:
+        raise BadInput(f"{printable(path)} is a folder with no config.json, .safetensors or .gguf in it")
+    if len(found) > 1:
+        names = ", ".join(printable(file.name) for file in found[:MOST_NAMED])
+        raise BadInput(f"{printable(path)} is a folder with {len(found)} files of weights ({names}); give one of them")
+    return found[0]
+
+
+def holds_a_model(path: Path) -> bool:
+    """Whether a path is a file, or a folder with a model in it."""
+    try:
+        return not path.is_dir() or bool(_held(path))
+    except OSError:
+        return False
+
+
+def json_table(path: Path) -> Mapping[str, Any]:
+    """The fields of a config.json, if it is a table of a believable size. No more is read than may be."""
+    try:
+        with path.open("rb") as file:
+            text = file.read(LARGEST_CONFIG_BYTES + 1)
+    except OSError as error:
+        raise BadInput(f"{printable(path)} cannot be read: {_reason(error)}") from None
+    if len(text) > LARGEST_CONFIG_BYTES:
+        raise BadInput(f"{printable(path)} is longer than {LARGEST_CONFIG_BYTES} bytes, too long for a config.json")
+    try:
+        config = json.loads(text.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise BadInput(f"{printable(path)} is not JSON: {_reason(error)}") from None
+    if not isinstance(config, dict):
+        raise BadInput(f"{printable(path)}: expected a table of fields, not a {type(config).__name__}")
+    return config
+
+
+def printable(path: Path | str) -> str:
+    """A path as it can be printed on one line, whatever bytes its name has."""
+    text = str(path)
+    return text if text.isprintable() else ascii(text)[1:-1]
+
+
+def _path(text: str) -> Path | None:
+    """The path of this name, if something is there or may be: a folder that is closed to us counts."""
+    try:
+        path = Path(text).expanduser()
+        return path if text and path.exists() else None
+    except PermissionError:
+        return path
+    except (OSError, RuntimeError, ValueError):  # too long, no such user, a null character
+        return None
+
+
+def _held(folder: Path) -> list[Path]:
+    """The files of a folder that can stand for a model: the config, else the index, else every file of weights."""
+    for name in IN_A_FOLDER:
+        if (folder / name).is_file():
+            return [folder / name]
+    names = sorted(file.name for file in folder.iterdir() if file.name.endswith((*ENDINGS[1:], ".safetensors.index.json")))
+    indices = [name for name in names if name.endswith(".json")]
+    first = [name for name in names if "-of-" not in name or "-00001-of-" in name or not name.endswith(".gguf")]
+    return [folder / name for name in indices or first]
+
+
+def _reason(error: Exception) -> str:
+    words = error.strerror if isinstance(error, OSError) else str(error)
+    return words or "nested too deep"
