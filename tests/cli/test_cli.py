@@ -117,3 +117,18 @@ def test_a_config_that_is_none_gets_one_line(run: Any, tmp_path: Path, text: str
     path.write_bytes(text.encode("latin-1"))
     said = run("count", str(path))
     assert (2, 1) == (said.code, len(said.err.strip().splitlines()))
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [("deepwide cou", "count"), ("deepwide count llama-3-8", "llama-3-8b"), ("deepwide memory gpt2 --on rtx-309", "rtx-3090")],
+)
+def test_a_shell_completes_commands_models_and_accelerators(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: str, completed: str
+) -> None:
+    monkeypatch.setenv("COMP_WORDS", words)
+    monkeypatch.setenv("COMP_CWORD", str(len(words.split()) - 1))
+    monkeypatch.setenv("_DEEPWIDE_COMPLETE", "bash_complete")
+    with pytest.raises(SystemExit):
+        main([])
+    assert f"plain,{completed}" in capsys.readouterr().out.splitlines()

@@ -127,8 +127,8 @@ def _row_dict(row: Row) -> dict[str, Any]:
 
 def _explained(model: Model) -> tuple[Row, ...]:
     """Rows with their formulae in symbols and in numbers, and how each grows with the width and the depth."""
-    if model.architecture is None:
-        return tuple(_row(w) for w in model.ledger.weights)
+    if model.architecture is None or lower(model.architecture).weights != model.ledger.weights:
+        return tuple(_row(w) for w in model.ledger.weights)  # rows of stored tensors follow from no formula
     from dataclasses import replace
 
     from deepwide.architecture.symbols import symbolic

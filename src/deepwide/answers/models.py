@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from deepwide.answers.places import holds_a_model, json_table, looks_like_a_file, on_disk, printable, readable
 from deepwide.architecture.ledger import Ledger, lower
 from deepwide.architecture.model import Architecture
 from deepwide.errors import BadInput
@@ -16,7 +16,6 @@ from deepwide.formats import shorthand
 
 FALLBACK_VOCAB = 32_000  # the vocabulary of Llama 1 and 2
 NARROW_HEAD = 64  # below this, published models over 100M parameters are rare and attention kernels run unfilled
-LARGEST_CONFIG_BYTES = 8 * 2**20  # the longest published config.json is below 1 MB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,17 +45,16 @@ def find_model(text: str, like: str = "", instantiate: bool = False, online: boo
     >>> find_model("llama-2-7b").ledger.parameters()
     6738415616
     """
-    path = Path(text).expanduser()
-    if text and (path.exists() or text.endswith((".json", ".safetensors", ".gguf")) and "=" not in text):
-        return _from_path(path, like, instantiate)
+    path, rest = on_disk(text)
+    if path and (holds_a_model(path) or not known(text.partition(",")[0])):
+        return _changed(_from_path(path, like, instantiate), text, shorthand.parse(f"model,{rest}")[1])
+    if looks_like_a_file(text):
+        return _from_path(Path(text), like, instantiate)
     if layer := shorthand.single_layer(text):
         return _model(text, "one layer", layer)
     base, changes = shorthand.parse(text)
     if not base:
         return _from_nothing(text, changes, like)
-    base_path = Path(base).expanduser()
-    if base_path.exists():
-        return _changed(_from_path(base_path, like, instantiate), text, changes)
     if online and "/" in base and not known(base):
         from deepwide.formats.hub import fetched_config
 
@@ -89,38 +87,17 @@ def _from_catalogue(name: str, like: str, instantiate: bool) -> Model:
     return replace(found, name=fact.name, source=fact.source, notes=(*found.notes, *((fact.note,) if fact.note else ())))
 
 
-def _from_path(path: Path, like: str, instantiate: bool) -> Model:
-    if path.is_dir():
-        return _from_folder(path, like, instantiate)
-    if not path.exists():
-        raise BadInput(f"no file called {path}")
+def _from_path(place: Path, like: str, instantiate: bool) -> Model:
+    path = readable(place)
     if path.suffix == ".gguf":
-        return _from_gguf(path)
+        from deepwide.answers.weights import from_gguf
+
+        return from_gguf(path, like)
     if path.suffix == ".safetensors" or path.name.endswith(".safetensors.index.json"):
-        return _from_safetensors(path)
-    return _from_config(_config(path), str(path), like, instantiate)
+        from deepwide.answers.weights import from_safetensors
 
-
-def _from_folder(path: Path, like: str, instantiate: bool) -> Model:
-    for name in ("config.json", "model.safetensors.index.json", "model.safetensors"):
-        if (path / name).exists():
-            return _from_path(path / name, like, instantiate)
-    raise BadInput(f"{path} holds no config.json, model.safetensors or model.safetensors.index.json")
-
-
-def _config(path: Path) -> Mapping[str, Any]:
-    """A config.json, if it is a table of fields and of a believable size."""
-    try:
-        if path.stat().st_size > LARGEST_CONFIG_BYTES:
-            raise BadInput(f"{path} is {path.stat().st_size} bytes long, too long for a config.json")
-        config = json.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path} cannot be read: {type(error).__name__}") from None
-    except (ValueError, RecursionError) as error:
-        raise BadInput(f"{path} is not JSON: {str(error) or 'nested too deeply'}") from None
-    if not isinstance(config, dict):
-        raise BadInput(f"{path}: expected a table of fields, not a {type(config).__name__}")
-    return config
+        return from_safetensors(path, like)
+    return _from_config(json_table(path), printable(path), like, instantiate)
 
 
 def _from_config(config: Mapping[str, Any], where: str, like: str, instantiate: bool, task: str = "") -> Model:
@@ -128,35 +105,13 @@ def _from_config(config: Mapping[str, Any], where: str, like: str, instantiate: 
 
     if instantiate:
         from deepwide.formats.instantiate import instantiated
-        from deepwide.formats.stored import stored_ledger
+        from deepwide.formats.stored import stored_ledger, stored_notes
 
         built = instantiated(config, where)
-        note = "built by transformers on the meta device, not by rule"
-        return Model(name=where, source="transformers", ledger=stored_ledger(built), config=config, notes=(note,))
+        notes = (f"built by transformers as {built.metadata['class']}, not by rule", *stored_notes(built))
+        return Model(name=where, source="transformers", ledger=stored_ledger(built), config=config, notes=notes)
     architecture = read_config(config, like=like, where=where, task=task)
     return replace(_model(where, where, architecture), config=config)
-
-
-def _from_safetensors(path: Path) -> Model:
-    from deepwide.formats import safetensors
-    from deepwide.formats.stored import stored_ledger
-
-    return Model(name=path.name, source=str(path), ledger=stored_ledger(safetensors.read(path)))
-
-
-def _from_gguf(path: Path) -> Model:
-    from deepwide.formats import gguf
-    from deepwide.formats.huggingface import read_config
-    from deepwide.formats.stored import stored_ledger
-
-    container = gguf.read(path)
-    found = Model(name=path.name, source=str(path), ledger=stored_ledger(container))
-    config = gguf.as_config(container.metadata)
-    try:
-        architecture = read_config(config, where=path.name)
-    except BadInput as error:
-        return replace(found, notes=(f"counted from its tensors alone: {error}",))
-    return replace(found, architecture=architecture, config=config)
 
 
 def _changed(base: Model, text: str, changes: dict[str, Any]) -> Model:

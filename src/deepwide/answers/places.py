@@ -7,6 +7,7 @@ signs in them. Whatever they are, the answer is a path or one line saying what i
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from deepwide.errors import BadInput
 
 ENDINGS = (".json", ".safetensors", ".gguf")
 IN_A_FOLDER = ("config.json", "model.safetensors.index.json", "model.safetensors")
+OF_WEIGHTS = (".safetensors.index.json", ".safetensors", ".gguf")
+LATER_PART = re.compile(r"-(?!00001-)\d{5}-of-\d{5}\.gguf$")  # the first part speaks for all
 LARGEST_CONFIG_BYTES = 8 * 2**20  # the longest published config.json is below 1 MB
 LONGEST_PATH = 4096  # what Linux takes
 MOST_NAMED = 3  # files that a message names
@@ -102,10 +105,9 @@ def _held(folder: Path) -> list[Path]:
     for name in IN_A_FOLDER:
         if (folder / name).is_file():
             return [folder / name]
-    names = sorted(file.name for file in folder.iterdir() if file.name.endswith((*ENDINGS[1:], ".safetensors.index.json")))
-    indices = [name for name in names if name.endswith(".json")]
-    first = [name for name in names if "-of-" not in name or "-00001-of-" in name or not name.endswith(".gguf")]
-    return [folder / name for name in indices or first]
+    files = sorted(file for file in folder.iterdir() if file.name.endswith(OF_WEIGHTS))
+    indices = [file for file in files if file.suffix == ".json"]
+    return indices or [file for file in files if file.suffix != ".gguf" or not LATER_PART.search(file.name)]
 
 
 def _reason(error: Exception) -> str:

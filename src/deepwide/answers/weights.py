@@ -34,14 +34,15 @@ def from_gguf(path: Path, like: str = "") -> Model:
     from deepwide.formats import gguf, gguf_config
     from deepwide.formats.defaults import declared
 
-    container = gguf.read(path)
+    container, config = gguf.read(path), {}
     try:
         config = gguf_config.as_config(container)
         if like:
             config["model_type"] = like
         found = gguf_config.architecture(container, config, where=printable(path.name))
     except BadInput as error:
-        return _undescribed(path, container, str(error))
+        problem = str(error).partition(";")[0]
+        return _undescribed(path, container, f"{problem}; --like FAMILY reads it as a known one", config)
     model = _described(path, container, config, found)
     embedding, head = embedding_and_head(container)
     usual = declared(str(config["model_type"])).get("tie_word_embeddings") is True
@@ -71,19 +72,29 @@ def from_safetensors(path: Path, like: str = "") -> Model:
     return _described(path, container, config, found)
 
 
-def _undescribed(path: Path, container: Container, reason: str = "") -> Model:
-    """A model of which only the tensors are known."""
+def _undescribed(path: Path, container: Container, reason: str = "", config: Mapping[str, Any] | None = None) -> Model:
+    """A model of which only the tensors are known, and what a description may say of its experts."""
+    known = _experts(*((config or {}).get(name) for name in ("num_local_experts", "num_experts_per_tok")))
     notes = (f"counted from its tensors alone: {reason}",) if reason else ()
-    ledger = stored_ledger(container)
     return Model(
-        name=printable(path.name), source=printable(path), ledger=ledger, notes=(*notes, *stored_notes(container))
+        name=printable(path.name),
+        source=printable(path),
+        ledger=stored_ledger(container, **known),
+        notes=(*notes, *stored_notes(container, experts_known=bool(known))),
     )
+
+
+def _experts(experts: Any, active_experts: Any) -> dict[str, int]:
+    """How many experts a token meets, where that is said."""
+    said = isinstance(experts, int) and isinstance(active_experts, int)
+    return {"experts": experts, "active_experts": active_experts} if said else {}
 
 
 def _described(path: Path, container: Container, config: Mapping[str, Any], found: Architecture) -> Model:
     """The description's own rows where its total is that of the tensors; else the tensors, and both numbers."""
     ledger = lower(found)
-    note = _agreement(container, found, ledger.parameters())
+    said = int(ledger.parameters())
+    note = _agreement(container, found, said)
     if note is not None:
         notes = (*found.notes, note) if note else found.notes
         return Model(
@@ -94,15 +105,15 @@ def _described(path: Path, container: Container, config: Mapping[str, Any], foun
             config=config,
             notes=notes,
         )
-    own = sizes(found)
-    stored = stored_ledger(container, experts=own.experts, active_experts=own.active_experts)
-    total, said = stored.parameters(), ledger.parameters()
+    known = _experts(*(getattr(sizes(found), name) for name in ("experts", "active_experts")))
+    stored = stored_ledger(container, **known)
+    total = int(stored.parameters())
     reason = f"its tensors hold {total:,} parameters and its description says {said:,}: the tensors are counted"
     model = _undescribed(path, container)
     if abs(total - said) > CLOSE_SHARE * total:
         return replace(model, notes=(reason, *model.notes))
     both = Ledger(weights=stored.weights, ops=stored.ops, caches=ledger.caches)
-    notes = (reason, *found.notes, *stored_notes(container, experts_known=own.experts is not None))
+    notes = (reason, *found.notes, *stored_notes(container, bool(known), caches_known=True))
     return replace(model, ledger=both, architecture=found, config=config, notes=notes)
 
 
@@ -118,5 +129,6 @@ def _agreement(container: Container, found: Architecture, said: int) -> str | No
         return f"{head.name} is tied and yet stored: {prod(head.shape):,} numbers lie in the file twice, and count once"
     several = holds_several(container)
     if several and said > total:
-        return f"{len(several)} tensors ({several[0]} first) hold several weights in a number: counted by the description"
+        packed = f"{len(several)} tensors ({several[0]} first) hold several weights in a number"
+        return f"{packed}: counted by the description"
     return None

@@ -41,7 +41,8 @@ def lower(architecture: Architecture) -> Ledger:
     """The ledger of an architecture: embedding, stacks from bottom to top, head."""
     main = architecture.main
     site = Site(weights=[], ops=[], caches=[], prefix="", hidden=main.hidden)
-    _place_all(site, "embedding", architecture.embedding, stream=architecture.stacks[0].name)
+    reads_text = next((stack for stack in architecture.stacks if stack.tokens is None), main)
+    _place_all(site, "embedding", architecture.embedding, stream=reads_text.name)
     for stack in architecture.stacks:
         _stack(site, stack, generates=stack is main and stack.causal)
     _place_all(site, "head", architecture.head, hidden=main.hidden, stream=main.name)

@@ -9,14 +9,14 @@ import click
 from deepwide import units
 from deepwide.answers.count import GROUPINGS, Count, Row, count
 from deepwide.answers.models import Model, find_model
-from deepwide.cli.options import reading_options
+from deepwide.cli.options import ModelName, reading_options
 from deepwide.cli.output import bar, json_option, notes, print_json, title
 
 COLOURS = {"embedding": "cyan", "attention": "blue", "ffn": "green", "head": "magenta", "recurrent": "yellow"}
 
 
 @click.command()
-@click.argument("model")
+@click.argument("model", type=ModelName())
 @click.option("--explain", is_flag=True, help="Every row's formula, in symbols and with the model's numbers.")
 @click.option("--by", type=click.Choice(GROUPINGS), default="part", help="What the sums are grouped by.")
 @reading_options

@@ -9,13 +9,13 @@ import click
 from deepwide import units
 from deepwide.answers.memory import PARTS, Memory, memory
 from deepwide.answers.models import find_model
-from deepwide.cli.options import Count, reading_options
+from deepwide.cli.options import AcceleratorName, Count, ModelName, reading_options
 from deepwide.cli.output import bar, json_option, notes, print_json, title
 
 
 @click.command()
-@click.argument("model")
-@click.option("--on", required=True, metavar="ACCELERATOR", help="The accelerator; `deepwide accelerators` lists them.")
+@click.argument("model", type=ModelName())
+@click.option("--on", required=True, type=AcceleratorName(), metavar="ACCELERATOR", help="The accelerator; `deepwide accelerators` lists them.")
 @click.option("--devices", default=1, show_default=True, help="How many hold the model (tensor parallel, or ZeRO).")
 @click.option("--weights", default="bf16", show_default=True, help="bf16, fp8, int8, int4, nf4, q4_k_m, ...")
 @click.option("--cache", default="bf16", show_default=True, help="Precision of the KV cache: bf16, fp8, int8, int4.")

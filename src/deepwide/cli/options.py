@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from deepwide import units
 
@@ -19,6 +20,34 @@ class Count(click.ParamType[int]):
         """The number; BadInput says what is wrong."""
         what = param.name if param is not None and param.name else "count"
         return units.parse_count(value, what)
+
+
+class ModelName(click.ParamType[str]):
+    """A MODEL; a shell completes the names of the catalogue."""
+
+    name = "model"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The text as it is: `find_model` says what is wrong with it."""
+        return str(value)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """The catalogue's ids that begin so."""
+        from deepwide.facts.models import model_names
+
+        return [CompletionItem(name) for name in model_names() if name.startswith(incomplete.lower())]
+
+
+class AcceleratorName(ModelName):
+    """An ACCELERATOR; a shell completes the names of the catalogue."""
+
+    name = "accelerator"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """The catalogue's ids that begin so."""
+        from deepwide.facts.accelerators import accelerators
+
+        return [CompletionItem(a.name) for a in accelerators() if a.name.startswith(incomplete.lower())]
 
 
 def reading_options(command: Callable[..., Any]) -> Callable[..., Any]:

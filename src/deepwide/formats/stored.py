@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import replace
 from math import prod
 
 from deepwide.architecture.ledger import Ledger
@@ -31,8 +30,14 @@ PARTS: tuple[tuple[str, Part], ...] = (
 )
 EXPERTS = re.compile(r"(?<!shared_)experts\b|_exps\b")
 # A decoder stores its token table under one of these names; where no head lies beside it, the table serves as one.
-TABLES_OF_DECODERS = ("embed_tokens.weight", "wte.weight", "token_embd.weight", "tok_embeddings.weight")
-TABLES_OF_DECODERS += ("transformer.word_embeddings.weight", "backbone.embeddings.weight")
+TABLES_OF_DECODERS = (
+    "embed_tokens.weight",
+    "wte.weight",
+    "token_embd.weight",
+    "tok_embeddings.weight",
+    "transformer.word_embeddings.weight",
+    "backbone.embeddings.weight",
+)
 WORDS = ("U32", "I32", "U8")  # no format keeps a single weight in these
 NEVER_MULTIPLIED = ("embedding", "position", "norm")
 
@@ -51,9 +56,9 @@ def stored_ledger(container: Container, experts: int | None = None, active_exper
     return Ledger(weights=tuple(weights), ops=tuple(_product(w) for w in weights if _multiplied(w)), caches=())
 
 
-def stored_notes(container: Container, experts_known: bool = False) -> tuple[str, ...]:
+def stored_notes(container: Container, experts_known: bool = False, caches_known: bool = False) -> tuple[str, ...]:
     """What a list of tensors leaves open, and what of it was not counted."""
-    notes = []
+    notes = [] if caches_known else ["tensors say nothing of attention scores and KV caches: neither is counted"]
     if not experts_known and any(EXPERTS.search(t.name) for t in container.tensors):
         notes.append("how many experts a token meets is not stored: active parameters and FLOPs include them all")
     if names := holds_several(container):
@@ -97,9 +102,9 @@ def _met(w: Weight, experts: int, active_experts: int) -> Weight:
     if not EXPERTS.search(w.name):
         return w
     if w.copies == experts:
-        return replace(w, active=active_experts)
+        return w._replace(active=active_experts)
     if w.copies == 1 and ".*." in w.name and w.repeat % experts == 0:
-        return replace(w, repeat=w.repeat // experts, copies=experts, active=active_experts)
+        return w._replace(repeat=w.repeat // experts, copies=experts, active=active_experts)
     return w
 
 
@@ -117,7 +122,8 @@ def _role(name: str) -> str:
 
 def _multiplied(w: Weight) -> bool:
     """Whether a row is a matrix: two dimensions, and not a table that is looked up or a norm or a bias per head."""
-    return len(w.shape) == 2 and w.part not in NEVER_MULTIPLIED and (w.copies > 1 or w.name.endswith((".weight", ")")))
+    matrix = len(w.shape) == 2 and w.part not in NEVER_MULTIPLIED
+    return matrix and (w.name.endswith(".weight") or bool(w.copies != 1 or w.tied))
 
 
 def _product(w: Weight) -> Op:

@@ -55,8 +55,8 @@ def phi_pictures(c: Fields, tower: Fields, hidden: Any) -> tuple[Small, ...]:
 def phi_sounds(c: Fields, tower: Fields, hidden: Any) -> tuple[Small, ...]:
     """Phi-4: two matrices for sound alone, and two for sound with pictures."""
     width = tower.number("hidden") * tower.number("downsample_rate")
-    pairs = (matrices(width, hidden, hidden, rows=0, bias=True) for _ in range(2))
-    return tuple(part for pair in pairs for part in pair)
+    alone, seen = (matrices(width, hidden, hidden, rows=0, bias=True, name=name) for name in ("sound", "film"))
+    return (*alone, *seen)
 
 
 def soft_and_hard(c: Fields, tower: Fields, hidden: Any) -> tuple[Small, ...]:

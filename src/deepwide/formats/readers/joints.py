@@ -13,10 +13,10 @@ from deepwide.formats.fields import Fields
 from deepwide.formats.readers.nested import Join, nested
 
 
-def matrices(*widths: Any, rows: Any, bias: bool = False) -> tuple[Small, ...]:
+def matrices(*widths: Any, rows: Any, bias: bool = False, name: str = "projector") -> tuple[Small, ...]:
     """Matrices one after the other, from each width to the next, on so many tokens."""
     return tuple(
-        Linear(name=f"projector_{i}", inputs=inputs, outputs=outputs, bias=bias, rows=rows)
+        Linear(name=f"{name}_{i}", inputs=inputs, outputs=outputs, bias=bias, rows=rows)
         for i, (inputs, outputs) in enumerate(pairwise(widths), start=1)
     )
 
