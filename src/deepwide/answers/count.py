@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from deepwide.answers.models import Model, find_model
-from deepwide.architecture.flops import context_flops, token_flops
+from deepwide.architecture.flops import Convention, Pass, backward_flops, context_flops, forward_flops, token_flops
 from deepwide.architecture.ledger import lower
 from deepwide.architecture.rows import Weight
 from deepwide.errors import BadInput
 
 PARTS = ("embedding", "position", "attention", "ffn", "router", "norm", "head", "recurrent", "other")
 GROUPINGS = ("part", "role", "layer", "module")
+CONVENTIONS: tuple[Convention, ...] = ("hardware", "counter")
+LONGEST_CONTEXT = 2**40
 FLOPS_CONVENTION = (
     "multiply-add = 2; every matrix a token passes, the output head included, embeddings and norms left out; "
     "attention over earlier tokens is beside it, per token of context"
@@ -51,6 +53,7 @@ class Count:
     forward_flops: int
     backward_flops: int
     attention_flops_per_context_token: int
+    passes: dict[str, dict[str, int]]
     rows: tuple[Row, ...]
     by: str = "part"
     groups: dict[str, int]
@@ -67,6 +70,7 @@ class Count:
                 "attention_per_context_token": self.attention_flops_per_context_token,
                 "convention": FLOPS_CONVENTION,
             },
+            **({"flops": self.passes} if self.passes else {}),
             "by": {self.by: self.groups},
             "rows": [_row_dict(row) for row in self.rows],
             "source": self.source,
@@ -74,11 +78,13 @@ class Count:
         }
 
 
-def count(model: str | Model, *, by: str = "part", explain: bool = False, **reading: Any) -> Count:
+def count(
+    model: str | Model, *, by: str = "part", explain: bool = False, context: int | None = None, **reading: Any
+) -> Count:
     """Parameters and work of a model, exact to the last unit.
 
-    `by` groups them by part, role, layer or module; `explain` adds each row's formula; the other keywords are those
-    of `find_model`.
+    `by` groups them by part, role, layer or module; `explain` adds each row's formula; `context` adds the FLOPs of a
+    pass over so many tokens, by both conventions of `architecture.flops`. Other keywords are those of `find_model`.
 
     >>> count("llama-3-8b").total
     8030261248
@@ -98,11 +104,25 @@ def count(model: str | Model, *, by: str = "part", explain: bool = False, **read
         forward_flops=forward,
         backward_flops=2 * forward,
         attention_flops_per_context_token=int(context_flops(ledger)),
+        passes={} if context is None else _passes(found, context),
         rows=_explained(found) if explain else tuple(_row(w) for w in ledger.weights),
         by=by,
         groups=_grouped(ledger.weights, by),
         notes=found.notes,
     )
+
+
+def _passes(model: Model, context: int) -> dict[str, dict[str, int]]:
+    """FLOPs of reading `context` tokens, of reading and learning from them, and of one token after them."""
+    if not 1 <= context <= LONGEST_CONTEXT:
+        raise BadInput(f"context={context} must lie between 1 and {LONGEST_CONTEXT}")
+    whole, step, passes = Pass(tokens=context), Pass(tokens=1, past=context), {}
+    for convention in CONVENTIONS:
+        forward = int(forward_flops(model.ledger, whole, convention))
+        backward = int(backward_flops(model.ledger, whole, convention))
+        decode = int(forward_flops(model.ledger, step, convention))
+        passes[convention] = {"forward": forward, "forward_backward": forward + backward, "decode": decode}
+    return passes
 
 
 def _row(w: Weight) -> Row:

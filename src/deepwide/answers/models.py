@@ -147,5 +147,5 @@ def _model(name: str, source: str, architecture: Architecture, notes: tuple[str,
         source=source,
         ledger=lower(architecture),
         architecture=architecture,
-        notes=(*notes, *architecture.notes, *_warnings(architecture)),
+        notes=tuple(dict.fromkeys((*notes, *architecture.notes, *_warnings(architecture)))),
     )

@@ -15,6 +15,7 @@ from typing import Any
 from deepwide.errors import BadInput
 
 ENDINGS = (".json", ".safetensors", ".gguf")
+OF_PATHS = ("/", "./", "../", "~")
 IN_A_FOLDER = ("config.json", "model.safetensors.index.json", "model.safetensors")
 OF_WEIGHTS = (".safetensors.index.json", ".safetensors", ".gguf")
 LATER_PART = re.compile(r"-(?!00001-)\d{5}-of-\d{5}\.gguf$")  # the first part speaks for all
@@ -35,7 +36,7 @@ def on_disk(text: str) -> tuple[Path | None, str]:
 
 def looks_like_a_file(text: str) -> bool:
     """Whether a MODEL that is not there must have been meant as a file."""
-    return text.endswith(ENDINGS) and ("=" not in text or "/" in text)
+    return text.startswith(OF_PATHS) or (text.endswith(ENDINGS) and ("=" not in text or "/" in text))
 
 
 def readable(path: Path) -> Path:

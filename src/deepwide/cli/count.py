@@ -9,6 +9,7 @@ import click
 from deepwide import units
 from deepwide.answers.count import GROUPINGS, Count, Row, count
 from deepwide.answers.models import Model, find_model
+from deepwide.cli.options import Count as Number
 from deepwide.cli.options import ModelName, reading_options
 from deepwide.cli.output import bar, json_option, notes, print_json, title
 
@@ -19,9 +20,10 @@ COLOURS = {"embedding": "cyan", "attention": "blue", "ffn": "green", "head": "ma
 @click.argument("model", type=ModelName())
 @click.option("--explain", is_flag=True, help="Every row's formula, in symbols and with the model's numbers.")
 @click.option("--by", type=click.Choice(GROUPINGS), default="part", help="What the sums are grouped by.")
+@click.option("--context", type=Number(), default=None, help="Adds the FLOPs of a pass over so many tokens.")
 @reading_options
 @json_option()
-def command(model: str, explain: bool, by: str, as_json: bool, **reading: Any) -> None:
+def command(model: str, explain: bool, by: str, context: int | None, as_json: bool, **reading: Any) -> None:
     """How many parameters MODEL has, where they are, and what a token costs.
 
     \b
@@ -29,7 +31,7 @@ def command(model: str, explain: bool, by: str, as_json: bool, **reading: Any) -
     deepwide count like=llama,layers=32,hidden=4096 --json
     """
     found = find_model(model, **reading)
-    answer = count(found, by=by, explain=explain)
+    answer = count(found, by=by, explain=explain, context=context)
     if as_json:
         print_json(answer.to_dict())
         return
@@ -111,4 +113,7 @@ def _work(answer: Count) -> None:
     seen = f"; attention adds {units.flops(scores)} for each token before it" if scores else ""
     if forward:
         click.echo(f"  a token     {units.flops(forward)} forward, {units.flops(both)} with backward{seen}")
+    for convention, passed in answer.passes.items():
+        words = ", ".join(f"{name.replace('_', ' and ')} {units.flops(n)}" for name, n in passed.items())
+        click.echo(f"  {convention:<12}{words}")
     click.echo(f"  weights     {units.size(2 * answer.total)} in bf16, {units.size(4 * answer.total)} in fp32\n")

@@ -31,6 +31,7 @@ class Heads:
     value_dim: Num
     window: Num | None = None
     across: bool = False
+    sinks: bool = False
 
 
 def attention(r: Forward, a: Attention, x: Tensor) -> Tensor:
@@ -41,7 +42,7 @@ def attention(r: Forward, a: Attention, x: Tensor) -> Tensor:
         query, key = _head_normed(r, a, query, a.heads), _head_normed(r, a, key, a.kv_heads)
     if r.angles and not a.keys:
         query, key = _rotated(r, query), _rotated(r, key)
-    shape = Heads(heads=a.heads, kv_heads=a.kv_heads, value_dim=value_dim, window=a.window, across=bool(a.keys))
+    shape = Heads(heads=a.heads, kv_heads=a.kv_heads, value_dim=value_dim, window=a.window, across=bool(a.keys), sinks=a.sinks)
     context = attended(r, shape, query, key, value)
     if a.gate:
         gate = linear(r.tape, x, a.heads * value_dim if a.gate == "width" else a.heads)
@@ -138,7 +139,8 @@ def _spelled_out(r: Forward, s: Heads, query: Tensor, key: Tensor, value: Tensor
     if sdpa:
         query, key = cast(like(query), size), cast(like(key, query.width), size)
     t.keep(_operand(r, query, query.width), _operand(r, key, query.width))
-    scores = t.tensor(query.rows * s.heads, r.other_tokens if s.across else r.tokens, size)
+    keys = (r.other_tokens if s.across else r.tokens) + int(s.sinks)
+    scores = t.tensor(query.rows * s.heads, keys, size)
     if r.habit.capped_scores:
         t.keep(scores)
     weights = dropped(t, softmax(t, scores, FLOAT32_BYTES if r.habit.float32_softmax else size), r.dropout.scores)

@@ -7,7 +7,7 @@ keys and values with a single matrix and keeps views of it. A family that is not
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 
@@ -17,12 +17,12 @@ class Habit:
 
     `rms_norm` and `layer_norm` say how norms are spelled (see `activation_tape`); `float32_softmax` and
     `float32_loss` whether scores and logits are raised to float32 (None: logits are, where a decoder stands alone);
-    `fused_qkv` whether one matrix makes queries, keys and values.
-    `rotary_parts` is the head's width over the part that turns; a head turned in part is put together anew.
-    `capped_scores`, `capped_logits`: tanh keeps its output. `mask_kept`: each checkpoint keeps the mask of scores.
-    `drops` are the places that have a dropout: embedding, scores, output (of a branch), inner (of the FFN), final.
-    `position_rows` says how often the indices of learned positions are kept: once per sequence of the batch
-    ("batch"), once for all ("row"), or not at all where they are a buffer ("").
+    `fused_qkv` whether one matrix makes queries, keys and values; `gated_gelu` what a gated network calls gelu.
+    `rotary_parts` is a head's width over the part of it that turns; when `rotary_joins`, turned and unturned parts
+    are put together anew. `capped_scores` and `capped_logits` go through a tanh. `mask_kept`: layers are called with
+    the mask of scores, so that a recomputed one keeps it. `position_rows` says how often the indices of learned
+    positions are kept: for each sequence of the batch ("batch"), once ("row"), or not, being a buffer ("").
+    `dropped_embedding` and `dropped_final` tell whether there is a dropout after the embedding, and after all layers.
     """
 
     rms_norm: str = "llama"
@@ -30,19 +30,24 @@ class Habit:
     float32_softmax: bool = True
     float32_loss: bool | None = None
     fused_qkv: bool = False
+    gated_gelu: str = "gelu"
     rotary_parts: int = 1
     rotary_joins: bool = False
     capped_scores: bool = False
     capped_logits: bool = False
     mask_kept: bool = False
-    drops: tuple[str, ...] = ("embedding", "scores", "output")
     position_rows: str = "row"
-    gated_gelu: str = "gelu"
+    dropped_embedding: bool = True
+    dropped_final: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dropout:
-    """Which dropouts are switched on while training: a rate of zero keeps nothing."""
+    """Where dropout acts while training: a rate of zero keeps nothing.
+
+    After the embedding, on the weights of scores, on the output of each branch, inside the feed-forward network,
+    after all layers.
+    """
 
     embedding: bool = False
     scores: bool = False
@@ -52,34 +57,51 @@ class Dropout:
 
 
 NO_DROPOUT = Dropout()
-LLAMA = Habit(drops=("scores",))
-BERT = Habit(float32_softmax=False, position_rows="")
-GEMMA = replace(LLAMA, rms_norm="gemma")
-GPT2 = Habit(float32_softmax=False, fused_qkv=True, mask_kept=True)
+LLAMA = Habit()
+LATE = Habit(rms_norm="late")
+GEMMA = Habit(rms_norm="gemma")
+NATIVE = Habit(float32_softmax=False)
+BERT = replace(NATIVE, position_rows="")
+GPT2 = replace(NATIVE, fused_qkv=True, mask_kept=True)
 NEOX = Habit(fused_qkv=True, rotary_parts=4, rotary_joins=True)
-T5 = Habit(
-    rms_norm="t5",
-    float32_softmax=False,
-    mask_kept=True,
-    drops=("embedding", "scores", "output", "inner", "final"),
-    gated_gelu="gelu_new",
-)
+HALF_TURNED = Habit(rotary_parts=2, rotary_joins=True)
+COHERE = Habit(layer_norm="cohere")
+T5 = replace(NATIVE, rms_norm="t5", gated_gelu="gelu_new", mask_kept=True, dropped_final=True)
 
-HABITS: Mapping[str, Habit] = {
-    "bert": BERT,
-    "gemma": GEMMA,
-    "gemma2": replace(GEMMA, capped_scores=True, capped_logits=True),
-    "gpt2": GPT2,
-    "gpt_neox": NEOX,
-    "opt": Habit(drops=("scores", "output"), position_rows="batch"),
-    "t5": T5,
-}
+# Families with the same habits, as their modelling files of transformers 5.23 show.
+ALIKE: tuple[tuple[Habit, str], ...] = (
+    (LATE, "afmoe beam flex_olmo flint helium olmo2 olmo3 olmo_hybrid"),
+    (GEMMA, "gemma gemma3_text minimax_m3_vl_text recurrent_gemma vaultgemma"),
+    (replace(GEMMA, rotary_parts=4, rotary_joins=True), "qwen3_5 qwen3_5_text qwen3_5_moe qwen3_5_moe_text qwen3_next"),
+    (replace(GEMMA, capped_scores=True, capped_logits=True), "gemma2"),
+    (replace(GEMMA, capped_scores=True, capped_logits=True, float32_loss=True), "t5gemma"),
+    (replace(NATIVE, rms_norm="late"), "gpt_oss"),
+    (COHERE, "cohere cohere2 cohere2_moe cohere_compass_text"),
+    (HALF_TURNED, "glm glm4 glm4_moe minimax_m2 nemotron phi"),
+    (replace(HALF_TURNED, rotary_parts=4), "stablelm"),
+    (replace(HALF_TURNED, fused_qkv=True), "persimmon"),
+    (replace(NEOX, rotary_parts=1), "phi3"),
+    (NEOX, "gpt_neox"),
+    (Habit(fused_qkv=True), "bloom gpt_bigcode"),
+    (Habit(fused_qkv=True, position_rows="", float32_loss=True), "modernbert"),
+    (GPT2, "gpt2 gpt-sw3 openai-gpt"),
+    (replace(NATIVE, fused_qkv=True), "falcon mpt"),
+    (Habit(position_rows="batch", dropped_embedding=False), "opt"),
+    (BERT, "bert bert-generation big_bird electra ernie esm megatron-bert mobilebert nystromformer rembert roc_bert"),
+    (BERT, "albert deberta deberta-v2 distilbert ibert jina_embeddings_v3 layoutlm luke nomic_bert roformer squeezebert"),
+    (replace(BERT, position_rows="batch"), "camembert convbert data2vec-text gte mpnet roberta roberta-prelayernorm"),
+    (replace(BERT, position_rows="batch"), "xlm xlm-roberta xlm-roberta-xl xmod flaubert"),
+    (NATIVE, "bart bigbird_pegasus biogpt blenderbot blenderbot-small fsmt gpt_neo gptj led m2m_100 marian mbart mvp"),
+    (NATIVE, "musicgen nllb-moe pegasus pegasus_x plbart prophetnet seamless_m4t trocr whisper xglm xlnet llama4_text"),
+    (T5, "longt5 mt5 switch_transformers t5 umt5"),
+)
+HABITS: Mapping[str, Habit] = {family: habit for habit, families in ALIKE for family in families.split()}
 
 # The fields of configs that give the rate of each dropout, the one that wins first.
 RATES: Mapping[str, tuple[str, ...]] = {
     "embedding": ("embd_pdrop", "embedding_dropout", "hidden_dropout_prob", "hidden_dropout", "dropout_rate", "dropout"),
     "scores": ("attn_pdrop", "attention_probs_dropout_prob", "attention_dropout", "dropout_rate"),
-    "output": ("resid_pdrop", "hidden_dropout_prob", "hidden_dropout", "dropout_rate", "dropout"),
+    "output": ("resid_pdrop", "residual_dropout", "hidden_dropout_prob", "hidden_dropout", "dropout_rate", "dropout"),
     "inner": ("activation_dropout", "dropout_rate"),
     "final": ("dropout_rate",),
 }
@@ -91,15 +113,15 @@ def habit(family: str) -> Habit:
 
 
 def dropout(config: Mapping[str, Any]) -> Dropout:
-    """The dropouts that a config switches on; what it leaves out is answered by its class."""
+    """Where a config's rates switch dropout on; what the config leaves out is answered by its class."""
     from deepwide.formats.huggingface import defaults
 
     family = str(config.get("model_type", ""))
-    known = {**defaults().get(family, {}), **config}
-    places = habit(family).drops
-    return Dropout(**{place: place in places and _rate(known, place) > 0 for place in RATES})
+    known, written = {**defaults().get(family, {}), **config}, habit(family)
+    absent = {"embedding": not written.dropped_embedding, "final": not written.dropped_final}
+    return Dropout(**{f.name: not absent.get(f.name) and _rate(known, f.name) > 0 for f in fields(Dropout)})
 
 
 def _rate(config: Mapping[str, Any], place: str) -> float:
-    values = (config[name] for name in RATES[place] if name in config)
-    return next((v for v in values if isinstance(v, int | float)), 0.0)
+    given = (config[name] for name in RATES[place] if name in config)
+    return next((rate for rate in given if isinstance(rate, int | float)), 0.0)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from deepwide.architecture.ffn import Experts, FeedForward
 from deepwide.architecture.model import Body
 from deepwide.architecture.parts import Norm
-from deepwide.architecture.rows import Op, Scores
+from deepwide.architecture.rows import Chunks, Op, Scores
 from deepwide.architecture.site import LOWER, Site
 from deepwide.cost.activation_habits import Dropout, Habit
 from deepwide.cost.activation_tape import (
@@ -32,9 +32,11 @@ from deepwide.cost.activation_tape import (
 )
 from deepwide.units import Num
 
-# A scan without its fused kernel keeps, for each channel and number of state, the decay, the input, the state before
-# and after, and the product that is summed, in float32 (modeling_mamba.py, slow_forward).
-KEPT_BY_SCAN = 5
+# A scan without its fused kernel keeps, for each channel and each number of its state, the decay, the input and the
+# state itself, in float32 (modeling_mamba.py); one that goes by chunks keeps a state per chunk, and so many tensors as
+# wide as its output (counted in modeling_qwen3_next.py).
+KEPT_BY_SCAN = 3
+KEPT_IN_CHUNKS = 12
 
 
 @dataclass(slots=True, kw_only=True)
@@ -149,11 +151,22 @@ def _kept_by(r: Forward, op: Op, x: Tensor) -> None:
         case "norm":
             normed(r, Norm(), t.tensor(rows, op.n))
         case "scan":
-            t.keep(t.tensor(rows, op.n, FLOAT32_BYTES))
-            if r.attention != "flash":
-                t.keep(t.tensor(rows, KEPT_BY_SCAN * op.k * op.n, FLOAT32_BYTES))
+            _scanned(r, op, rows)
         case "attention":
             t.keep(t.tensor(rows, 2 * op.k + op.n))
             if isinstance(op.how, Scores) and r.attention == "eager" and r.recompute != "selective":
                 keys = r.tokens if op.how.key_rows is None else op.how.key_rows
                 softmax(t, t.tensor(rows * op.how.heads, keys), FLOAT32_BYTES)
+
+
+def _scanned(r: Forward, op: Op, rows: Num) -> None:
+    """A scan: every state, one state per chunk, or with a fused kernel (`flash`) none, as it runs the scan again."""
+    t = r.tape
+    if r.attention == "flash":
+        t.keep(t.tensor(rows, op.n))
+    elif isinstance(op.how, Chunks):
+        chunks = -(-rows // op.how.tokens)
+        t.keep(t.tensor(chunks, op.k * op.n, FLOAT32_BYTES))
+        t.keep(t.tensor(chunks * op.how.tokens, KEPT_IN_CHUNKS * op.n, FLOAT32_BYTES))
+    else:
+        t.keep(t.tensor(rows, op.n, FLOAT32_BYTES), t.tensor(rows, KEPT_BY_SCAN * op.k * op.n, FLOAT32_BYTES))

@@ -159,13 +159,14 @@ def rms_norm(t: Tape, x: Tensor, style: str = "llama") -> Tensor:
 
     llama   a float32 copy is multiplied, brought back to x's precision, and scaled
     t5      the same, but x itself is multiplied, so that both x and its copy are kept
-    gemma   scaled by 1 + w in float32, and then brought back
+    late    scaled in float32, and then brought back
+    gemma   the same, by 1 + w
     """
     wide = cast(x, FLOAT32_BYTES)
     t.keep(wide, x if style == "t5" else wide, like(wide, 1))
     normed = like(wide)
-    if style == "gemma":
-        t.keep(t.tensor(1, x.width, FLOAT32_BYTES), normed)
+    if style in ("late", "gemma"):
+        t.keep(normed, *([t.tensor(1, x.width, FLOAT32_BYTES)] if style == "gemma" else []))
         return cast(like(normed), x.element_bytes)
     narrow = cast(normed, x.element_bytes)
     t.keep(narrow)

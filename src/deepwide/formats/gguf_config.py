@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from deepwide.architecture.model import Architecture
+from deepwide.errors import BadInput
 from deepwide.formats.gguf import Skipped
 from deepwide.formats.gguf_described import Described, described
 from deepwide.formats.gguf_families import HEADLESS, MODEL_TYPES, OWN
@@ -58,6 +59,9 @@ def architecture(container: Container, config: Mapping[str, object], where: str)
 def as_config(container: Container) -> dict[str, object]:
     """The fields of a config. A family without another name here keeps llama.cpp's as its `model_type`."""
     file = described(container)
+    for key in ("block_count", "embedding_length"):  # without these, a family's defaults would describe another model
+        if file(key) is None:
+            raise BadInput(f"{file.architecture}.{key} is missing from the metadata; give the model's config.json")
     config: dict[str, object] = {"model_type": MODEL_TYPES.get(file.architecture, file.architecture)}
     config |= {field: value for field, key in KEYS.items() if (value := file(key)) is not None}
     config |= {field: tensor in file for field, tensor in FLAGS.items()}

@@ -120,9 +120,7 @@ def byte_latent(c: Fields) -> Architecture:
 
 def inner(c: Fields, name: str, changes: Mapping[str, Any] | None = None) -> Fields:
     """The fields of one of its models; the user's own changes are for the large one."""
-    found = nested(c, f"{name}_config", Inner(f"blt_{MODELS[name]}"), c.changes if name == "global" else changes)
-    assert found is not None  # none is optional
-    return found
+    return nested(c, f"{name}_config", Inner(f"blt_{MODELS[name]}"), c.changes if name == "global" else changes)
 
 
 def cutting(c: Fields) -> tuple[Stack, ...]:

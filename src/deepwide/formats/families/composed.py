@@ -52,7 +52,6 @@ def any_two(c: Fields) -> Architecture:
 def part(c: Fields, name: str) -> Fields:
     """The encoder's or the decoder's fields, which know their own model type."""
     fields = nested(c, name, Inner("bert", free=True))
-    assert fields is not None  # neither is optional
     task = {"task": "causal"} if name == "decoder" else {}
     return replace(fields, changes={"model_type": fields.config.get("model_type", "bert"), **task})
 
@@ -94,7 +93,6 @@ def seeing_pair(c: Fields) -> Architecture:
 def eyes(encoder: Fields, hidden: Any) -> tuple[Stack, ...]:
     """T5Gemma 2's tower, joined as Gemma 3's."""
     picture = nested(encoder, "vision_config", Inner(SIGLIP, free=True))
-    assert picture is not None  # never optional
     *stages, top = tower(picture, "vision")
     return (*stages, replace(top, after=(*top.after, *soft_tokens(encoder, picture, hidden))))
 

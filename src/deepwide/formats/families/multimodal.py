@@ -86,8 +86,7 @@ def kept_layers(c: Fields, tower: Fields, hidden: Any) -> tuple[Small, ...]:
 
 def seen_tokens(c: Fields) -> Mapping[str, Any]:
     """Mllama: how many tokens of a picture the text looks at."""
-    tower = nested(c, "vision_config", Inner("mllama_vision_model"))
-    return {} if tower is None else {"key_rows": tile_tokens(tower)}
+    return {"key_rows": tile_tokens(nested(c, "vision_config", Inner("mllama_vision_model")))}
 
 
 def seeing(c: Fields, kind: str) -> Body:

@@ -34,9 +34,7 @@ def hearing(c: Fields, hidden: Any) -> tuple[Stack, ...]:
 
 def below(c: Fields, name: str) -> Fields:
     """The fields of the tower under `name`."""
-    found = nested(c, name, Inner(TOWERS[name]))
-    assert found is not None  # none is optional
-    return found
+    return nested(c, name, Inner(TOWERS[name]))
 
 
 def diarization(c: Fields, head: Fields) -> Stack:

@@ -24,7 +24,7 @@ def tiled_positions(c: Fields) -> tuple[Small, ...]:
     Rows are the arrangements and one more, for padding; gates weigh the two kinds of positions.
     """
     hidden, tiles = c.number("hidden"), c.number("max_num_tiles")
-    rows, patches = len(c.listed("supported_aspect_ratios") or ratios(tiles)) + 1, with_first(c)
+    rows, patches = len(c.listed("supported_aspect_ratios") or ratios(c)) + 1, with_first(c)
     before = Table(name="tile_before", rows=rows, width=tiles * hidden, part="position")
     after = Table(name="tile_after", rows=rows, width=tiles * hidden, part="position")
     positions = Table(name="tile_positions", rows=rows, width=tiles * patches * hidden, part="position")
@@ -32,10 +32,11 @@ def tiled_positions(c: Fields) -> tuple[Small, ...]:
     return (positions, before, after, *gates)
 
 
-def ratios(tiles: Any) -> list[tuple[int, int]]:
+def ratios(c: Fields) -> list[tuple[int, int]]:
     """Arrangements of at most 4 tiles, which the class takes where the config lists none."""
-    if tiles != 4:
-        raise BadInput(f"max_num_tiles={tiles} needs supported_aspect_ratios; without them it must be 4")
+    if c.number("max_num_tiles") != 4:
+        tiles = c.number("max_num_tiles")
+        raise BadInput(f"{c.where}: max_num_tiles={tiles} needs supported_aspect_ratios; without them it must be 4")
     return [(high, wide) for high in range(1, 5) for wide in range(1, 5) if high * wide <= 4]
 
 

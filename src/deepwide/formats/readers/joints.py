@@ -57,8 +57,7 @@ def soft_tokens(c: Fields, tower: Fields, hidden: Any) -> tuple[Small, ...]:
 
 def inner_ties(c: Fields) -> bool:
     """Whether the text's own config ties the output head, which the outer class leaves to it."""
-    text = nested(c, "text_config", c.rule["text"])
-    return text is not None and text.flag("tied")
+    return nested(c, "text_config", c.rule["text"]).flag("tied")
 
 
 def either_ties(c: Fields) -> bool:

@@ -30,8 +30,13 @@ class Inner:
     merged: bool = False
 
 
-def nested(c: Fields, name: str, inner: Inner, changes: Mapping[str, Any] | None = None) -> Fields | None:
-    """The fields of the config under `name`; None where an optional one is missing.
+def missing(c: Fields, name: str, inner: Inner) -> bool:
+    """Whether the model does without this part."""
+    return inner.optional and c.config.get(name) is None
+
+
+def nested(c: Fields, name: str, inner: Inner, changes: Mapping[str, Any] | None = None) -> Fields:
+    """The fields of the config under `name`, whose absence means its defaults.
 
     The user's changes stay with the language model, so a tower is read without them.
     """
@@ -40,8 +45,6 @@ def nested(c: Fields, name: str, inner: Inner, changes: Mapping[str, Any] | None
 
     given, outer = c.config.get(name), c.defaults.get(name)
     outer = outer if isinstance(outer, Mapping) else {}
-    if given is None and inner.optional:
-        return None
     kind = given.get("model_type", inner.kind) if inner.free and isinstance(given, Mapping) else inner.kind
     if not isinstance(kind, str):
         raise BadInput(f"{c.where}: {name}.model_type={str(kind)[:40]} must be the name of a family, as {inner.kind!r}")

@@ -12,7 +12,7 @@ from dataclasses import replace
 from deepwide.architecture.model import Architecture, Small, Stack
 from deepwide.architecture.parts import Head
 from deepwide.formats.fields import Fields
-from deepwide.formats.readers.nested import Inner, nested
+from deepwide.formats.readers.nested import Inner, missing, nested
 from deepwide.formats.readers.towers import tower
 
 
@@ -35,17 +35,16 @@ def text_alone(c: Fields) -> bool:
 
 def language_model(c: Fields) -> Architecture:
     """The wrapped language model, tied as the outer config says, and `told` what it must know of the towers."""
-    text = c.rule["text"]
-    changes = {"tied": c.flag("tied"), **({} if text_alone(c) else c("told", {})), **c.changes}
+    text, alone = c.rule["text"], text_alone(c)
+    changes = c.changes if alone else {"tied": c.flag("tied"), **c("told", {}), **c.changes}
     if isinstance(text, Inner):
         fields = nested(c, "text_config", text, changes)
-        assert fields is not None  # a text is never optional
     else:
         from deepwide.formats.families import rule  # the table of families is built from files that import this one
 
         fields = replace(c, rule=rule(text) if isinstance(text, str) else text, changes=changes)
     model: Architecture = fields.rule["reader"](fields)
-    return model if c.flag("own_head") else replace(model, head=tuple(plain(part) for part in model.head))
+    return model if alone or c.flag("own_head") else replace(model, head=tuple(plain(part) for part in model.head))
 
 
 def plain(part: Small) -> Small:
@@ -56,10 +55,11 @@ def plain(part: Small) -> Small:
 def towers(c: Fields, text: Architecture) -> Iterator[Stack]:
     """Each tower that the config has, with what joins it to the language model on top."""
     for name, inner in c.rule.get("towers", {}).items():
+        if missing(c, name, inner):
+            continue
         fields = nested(c, name, inner)
-        if fields is not None:
-            *stages, top = tower(fields, name.removesuffix("_config"))
-            joint = inner.join(c, fields, text.main.hidden) if inner.join else ()
-            yield from (*stages, replace(top, after=(*top.after, *joint)))
+        *stages, top = tower(fields, name.removesuffix("_config"))
+        joint = inner.join(c, fields, text.main.hidden) if inner.join else ()
+        yield from (*stages, replace(top, after=(*top.after, *joint)))
     if "stacks" in c.rule:
         yield from c.rule["stacks"](c, text.main.hidden)
