@@ -83,3 +83,15 @@ def test_many_lengths_at_once_equal_each_alone() -> None:
 def test_a_decoding_step_is_its_matrices_and_the_scores_of_its_context() -> None:
     llama = ledger("llama-3-8b")
     assert token_flops(llama) + 101 * context_flops(llama) == forward_flops(llama, Pass(tokens=1, past=100))
+
+
+def test_a_picture_goes_through_its_tower_once_for_each_sequence() -> None:
+    seeing = ledger("gemma-3-4b")
+    one, four = (forward_flops(seeing, Pass(tokens=300, batch=b)) for b in (1, 4))
+    assert 4 * one == four
+
+
+def test_a_table_of_relative_positions_is_multiplied_once_whatever_the_batch() -> None:
+    table = 2 * 2 * 512 * 768**2 * 12  # two projections of 512 rows in each of 12 layers, multiply-add = 2
+    one, four = (forward_flops(ledger("deberta-v3-base"), Pass(tokens=512, batch=b), "counter") for b in (1, 4))
+    assert 3 * table == 4 * one - four

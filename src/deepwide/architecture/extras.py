@@ -27,6 +27,7 @@ class Table:
 class Linear:
     """A matrix [inputs, outputs] on every token, with or without a bias. Widths are the hidden size when left out.
 
+    `rows` of them where their number is fixed for each sequence, or `once` per pass where they are those of a table.
     `tied` names the row whose tensor it shares.
     """
 
@@ -39,6 +40,7 @@ class Linear:
     copies: Num = 1
     active: Num = 1
     rows: Num | None = None
+    once: bool = False
     tied: str = ""
 
 
@@ -109,6 +111,7 @@ def linear(at: Site, p: Linear) -> None:
         copies=p.copies,
         active=p.active,
         rows=p.rows,
+        once=p.once,
         tied=p.tied,
     )
 

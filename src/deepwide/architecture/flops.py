@@ -35,9 +35,10 @@ class Pass:
 
     def rows(self, op: Op) -> Num:
         """Rows that an operation works on, over the batch."""
-        if op.rows is not None:
-            return op.rows
-        return self.streams.get(op.stream, self.tokens) * self.batch
+        if not op.stream:
+            return op.rows or 0
+        each = self.streams.get(op.stream, self.tokens) if op.rows is None else op.rows
+        return each * self.batch
 
 
 def forward_flops(ledger: Ledger, work: Pass, convention: Convention = "hardware") -> Num:

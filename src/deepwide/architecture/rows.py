@@ -102,7 +102,8 @@ class Op(NamedTuple):
                 a row and a key
     scan, conv  k * n multiply-adds per row
     norm, activation, gather   n elements per row
-    `stream` names whose tokens are the rows; `rows` is set where their number is fixed. `how` says what the numbers
+    `stream` names whose tokens are the rows; `rows` is set where their number is fixed for each sequence. Without a
+    stream the rows are those of a table and the work is done once per pass, whatever the batch. `how` says what the numbers
     cannot: which keys are scored, how a scan is cut in chunks, how a convolution is grouped.
     """
 

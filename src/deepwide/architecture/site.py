@@ -91,9 +91,13 @@ class Site:
         part: Part | None = None,
         stream: str = "",
         rows: Num | None = None,
+        once: bool = False,
         tied: str = "",
     ) -> None:
-        """A matrix [inputs, outputs] that every row of the stream is multiplied with, and its bias."""
+        """A matrix [inputs, outputs] that every row of the stream is multiplied with, and its bias.
+
+        `rows` of them where their number is fixed; `once` per pass where they are those of a table.
+        """
         name, part = f"{self.prefix}.{role}", part or self.part
         self.weights.append(
             Weight(
@@ -117,7 +121,7 @@ class Site:
                 n=outputs,
                 repeat=self.repeat,
                 active=active,
-                stream=stream or self.stream,
+                stream="" if once else stream or self.stream,
                 rows=self.rows if rows is None and not stream else rows,
                 weight=name,
             )

@@ -96,7 +96,7 @@ def gemma_attention(c: Fields) -> tuple[Small, ...]:
     """A projection of relative positions, and a scale for each channel of a head."""
     heads, head_dim = attention_heads(c)
     return (
-        Linear(name="relative", outputs=heads * head_dim, rows=c.number("window", 0)),
+        Linear(name="relative", outputs=heads * head_dim, rows=c.number("window", 0), once=True),
         Vector(name="scale", shape=(head_dim,)),
     )
 

@@ -98,7 +98,7 @@ def disentangled_v2(c: Fields, kind: str) -> Body:
 def _position_scores(c: Fields, role: str, matrix: Linear) -> list[Small]:
     rows, hidden = relative_rows(c), c.number("hidden")
     scores = Operation(name=f"{role}_scores", kind="attention", k=hidden, key_rows=rows)
-    return [replace(matrix, part="attention", rows=rows), scores]
+    return [replace(matrix, part="attention", rows=rows, once=True), scores]
 
 
 def filling_heads(c: Fields) -> Any:
