@@ -116,7 +116,8 @@ def _passes(model: Model, context: int) -> dict[str, dict[str, int]]:
     """FLOPs of reading `context` tokens, of reading and learning from them, and of one token after them."""
     if not 1 <= context <= LONGEST_CONTEXT:
         raise BadInput(f"context={context} must lie between 1 and {LONGEST_CONTEXT}")
-    whole, step, passes = Pass(tokens=context), Pass(tokens=1, past=context), {}
+    whole, step = Pass(tokens=context), Pass(tokens=1, past=context)
+    passes: dict[str, dict[str, int]] = {}
     for convention in CONVENTIONS:
         forward = int(forward_flops(model.ledger, whole, convention))
         backward = int(backward_flops(model.ledger, whole, convention))

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, TypeAlias
 from deepwide.units import Num
 
 if TYPE_CHECKING:
-    from deepwide.architecture.composite import Assembly, Beside
     from deepwide.architecture.attention import Attention, LatentAttention
+    from deepwide.architecture.composite import Assembly, Beside
+    from deepwide.architecture.extras import Convolution, Linear, Operation, Table, Vector
     from deepwide.architecture.ffn import Experts, FeedForward
     from deepwide.architecture.linear import DeltaNet, LightningAttention, MatrixLSTM
-    from deepwide.architecture.extras import Convolution, Linear, Operation, Table, Vector
     from deepwide.architecture.parts import Head, Norm, NormLayer, Positions, TokenEmbedding
     from deepwide.architecture.recurrent import GatedRecurrence, Mamba, Mamba2, ShortConvolution, TimeMix
     from deepwide.architecture.sparse import CompressedAttention, ConvolvedAttention, ExpertAttention, Indexer

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from deepwide.architecture.rows import Kind, Part, Scores, Split, Taps
 from deepwide.architecture.site import Site, lowers
 from deepwide.units import Num
 

@@ -1,10 +1,12 @@
 from __future__ import annotations
+
 from deepwide.architecture.model import Architecture
 from deepwide.cost.activation_habits import NO_DROPOUT, Dropout, habit
 from deepwide.cost.activation_rules import Forward
 from deepwide.cost.activation_stacks import model
 from deepwide.cost.activation_tape import Tape
 from deepwide.units import Num
+
 ELEMENT_BYTES = {"fp32": 4, "float32": 4, "bf16": 2, "bfloat16": 2, "fp16": 2, "float16": 2}
 def saved_activation_bytes(
     architecture: Architecture,

@@ -15,6 +15,7 @@ from deepwide.architecture.parts import LAYER, RMS, Head, NormLayer, Positions, 
 from deepwide.errors import BadInput
 from deepwide.formats.families.dense import NO_BIASES, hidden_over_heads
 from deepwide.formats.fields import Fields
+from deepwide.formats.readers.assembled import assembled
 from deepwide.formats.readers.decoder import decoder_stack
 from deepwide.formats.readers.layers import attention_heads, kv_heads
 from deepwide.formats.readers.nested import Inner, nested
@@ -33,18 +34,13 @@ def perceiver(c: Fields) -> Architecture:
     queries = Vector(name="queries", shape=(context, width), part="position")
     read_out = crossing(c, READ_OUT_HEADS, READ_OUT_KEYS, width, "latents", latent, c.number("num_latents"))
     answers = perceiving(read_out, 1, width, "read_out")
-    return Architecture(
-        name=c.text("name", c.text("model_type")),
-        family=c.text("model_type"),
-        vocab=c.number("vocab"),
-        stacks=(
-            thinking(c, latent, width),
-            Stack(name="encoder", hidden=width, runs=(answers,), before=(queries,), causal=False),
-        ),
+    return assembled(
+        c,
+        thinking(c, latent, width),
+        Stack(name="encoder", hidden=width, runs=(answers,), before=(queries,), causal=False),
         embedding=(TokenEmbedding(vocab=c.number("vocab")), Positions(kind="learned", rows=context)),
         head=(Head(vocab=c.number("vocab"), tied=True, bias=True),),
         context=context,
-        notes=tuple(c.notes),
     )
 
 
@@ -107,15 +103,8 @@ def byte_latent(c: Fields) -> Architecture:
     patches, decodes = inner(c, "global"), inner(c, "decoder")
     c.notes.append("as many patches as bytes are taken, unless the number of tokens of `patches` and `global` is given")
     stacks = (*cutting(c), *reading(c, encoder), large(c, encoder, patches, decodes), writing(decodes))
-    return Architecture(
-        name=c.text("name", c.text("model_type")),
-        family=c.text("model_type"),
-        vocab=c.number("vocab"),
-        stacks=stacks,
-        head=(Head(vocab=c.number("vocab"), tied=c.flag("tied"), tied_to="encoder.tokens"),),
-        context=c.maybe("context"),
-        notes=tuple(c.notes),
-    )
+    output = Head(vocab=c.number("vocab"), tied=c.flag("tied"), tied_to="encoder.tokens")
+    return assembled(c, *stacks, head=(output,))
 
 
 def inner(c: Fields, name: str, changes: Mapping[str, Any] | None = None) -> Fields:

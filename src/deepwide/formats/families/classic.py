@@ -7,8 +7,8 @@ from itertools import chain, islice
 from typing import Any
 
 from deepwide.architecture.attention import Attention
-from deepwide.architecture.model import Small
 from deepwide.architecture.extras import Linear, Operation, Vector
+from deepwide.architecture.model import Small
 from deepwide.architecture.parts import LAYER, Norm
 from deepwide.errors import BadInput
 from deepwide.formats.families.dense import biased, hidden_over_heads

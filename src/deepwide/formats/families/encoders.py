@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from deepwide.architecture.ffn import FeedForward
 from deepwide.architecture.composite import Assembly
-from deepwide.architecture.model import Body, Run, Small
 from deepwide.architecture.extras import Operation, Table, Vector
+from deepwide.architecture.ffn import FeedForward
+from deepwide.architecture.model import Body, Run, Small
 from deepwide.architecture.parts import LAYER_NO_BIAS, Norm, NormLayer
 from deepwide.errors import BadInput
 from deepwide.formats.families.classic import all_heads

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from deepwide.architecture.attention import Attention
-from deepwide.architecture.ffn import FeedForward
 from deepwide.architecture.composite import Assembly
-from deepwide.architecture.model import Body, Small
 from deepwide.architecture.extras import Convolution, Linear, Operation, Vector
+from deepwide.architecture.ffn import FeedForward
+from deepwide.architecture.model import Body, Small
 from deepwide.architecture.parts import LAYER, NormLayer
 from deepwide.errors import BadInput
 from deepwide.formats.families.encoders import BERT, PLAIN, shared_out

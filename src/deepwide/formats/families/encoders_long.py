@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from deepwide.architecture.composite import Assembly
-from deepwide.architecture.model import Body, Small
 from deepwide.architecture.extras import Linear, Operation, Table
+from deepwide.architecture.model import Body, Small
 from deepwide.architecture.parts import LAYER, NormLayer
 from deepwide.errors import BadInput
 from deepwide.formats.families.encoders import BERT, PLAIN

@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from deepwide.architecture.composite import Assembly
-from deepwide.architecture.model import Architecture, Branch, Layer, Run, Small, Stack
 from deepwide.architecture.extras import Linear, Operation, Vector
+from deepwide.architecture.model import Architecture, Branch, Layer, Run, Small, Stack
 from deepwide.architecture.parts import TokenEmbedding
 from deepwide.errors import BadInput
 from deepwide.formats.fields import Fields, read
+from deepwide.formats.readers.assembled import assembled
 from deepwide.formats.readers.decoder import decoder
 from deepwide.formats.readers.layers import attention_heads
 
@@ -45,13 +46,7 @@ def elmo(c: Fields) -> Architecture:
     width, cell = c.number("projection"), c.number("lstm_cell")
     layer = Layer(branches=(Branch(body=lstm(width, cell)),))
     stack = Stack(name="encoder", hidden=width, runs=(Run(layer=layer, layers=c.number("lstm_layers")),), causal=False)
-    return Architecture(
-        name=c.text("name", c.text("model_type")),
-        family=c.text("model_type"),
-        vocab=c.number("n_characters"),
-        stacks=(stack,),
-        embedding=words(c, width),
-    )
+    return assembled(c, stack, vocab=c.number("n_characters"), embedding=words(c, width))
 
 
 def words(c: Fields, width: Any) -> tuple[Small, ...]:

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from deepwide.architecture.ffn import Experts, FeedForward
 from deepwide.architecture.composite import Beside
-from deepwide.architecture.model import Small
 from deepwide.architecture.extras import Linear
+from deepwide.architecture.ffn import Experts, FeedForward
+from deepwide.architecture.model import Small
 from deepwide.architecture.recurrent import GatedRecurrence
 from deepwide.errors import BadInput
 from deepwide.formats.families.dense import biased

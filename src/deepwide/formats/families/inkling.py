@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from deepwide.architecture.attention import Attention
-from deepwide.architecture.ffn import Experts, FeedForward
 from deepwide.architecture.composite import Assembly
-from deepwide.architecture.model import Small
 from deepwide.architecture.extras import Convolution, Linear, Operation, Vector
+from deepwide.architecture.ffn import Experts, FeedForward
+from deepwide.architecture.model import Small
 from deepwide.architecture.parts import RMS, NormLayer
 from deepwide.errors import BadInput
 from deepwide.formats.fields import Fields, read

@@ -7,12 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 from deepwide.architecture.attention import LatentAttention
+from deepwide.architecture.extras import Linear
 from deepwide.architecture.ffn import Experts
 from deepwide.architecture.model import Architecture, Branch, Layer, Run, Small, Stack
-from deepwide.architecture.extras import Linear
 from deepwide.architecture.parts import RMS, NormLayer
 from deepwide.errors import BadInput
 from deepwide.formats.fields import Fields, read
+from deepwide.formats.readers.assembled import assembled
 from deepwide.formats.readers.decoder import decoder, embedding, head
 from deepwide.formats.readers.layers import FULL, SLIDING, SPARSE, experts, feed_forward, listed_kinds
 from deepwide.formats.readers.patterns import (
@@ -169,16 +170,7 @@ def longcat(c: Fields) -> Architecture:
         runs=(Run(layer=_longcat_layer(c), layers=c.number("layers")),),
         after=(NormLayer(norm=RMS, name="final_norm"),),
     )
-    return Architecture(
-        name=c.text("name", c.text("model_type")),
-        family=c.text("model_type"),
-        vocab=c.number("vocab"),
-        stacks=(stack,),
-        embedding=embedding(c),
-        head=head(c),
-        context=c.maybe("context"),
-        notes=tuple(c.notes),
-    )
+    return assembled(c, stack, embedding=embedding(c), head=head(c))
 
 
 def _longcat_layer(c: Fields) -> Layer:

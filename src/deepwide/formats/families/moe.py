@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from deepwide.architecture.extras import Vector
 from deepwide.architecture.ffn import FeedForward
 from deepwide.architecture.model import Small
-from deepwide.architecture.extras import Vector
 from deepwide.architecture.parts import LAYER_NO_BIAS, RMS, Norm
 from deepwide.formats.families.dense import biased, every
 from deepwide.formats.fields import Fields, read

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from deepwide.architecture.ffn import FeedForward
-from deepwide.architecture.linear import MatrixLSTM
 from deepwide.architecture.composite import Assembly
 from deepwide.architecture.extras import Linear, Vector
+from deepwide.architecture.ffn import FeedForward
+from deepwide.architecture.linear import MatrixLSTM
 from deepwide.architecture.parts import RMS, Norm, NormLayer
 from deepwide.architecture.recurrent import TimeMix
 from deepwide.errors import BadInput

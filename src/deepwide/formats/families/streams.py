@@ -11,9 +11,9 @@ from dataclasses import replace
 from typing import Any
 
 from deepwide.architecture.attention import Attention
+from deepwide.architecture.extras import Convolution, Linear, Table, Vector
 from deepwide.architecture.linear import DeltaNet
 from deepwide.architecture.model import Small
-from deepwide.architecture.extras import Convolution, Linear, Table, Vector
 from deepwide.architecture.parts import RMS, NormLayer
 from deepwide.architecture.sparse import CompressedAttention, Indexer
 from deepwide.errors import BadInput

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from deepwide.architecture.model import Small
 from deepwide.architecture.extras import Table
+from deepwide.architecture.model import Small
 from deepwide.architecture.parts import RMS, NormLayer
 from deepwide.errors import BadInput
 from deepwide.formats.families.dense import biased

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from deepwide.architecture.model import Architecture, Branch, Run
 from deepwide.architecture.extras import Linear, Vector
+from deepwide.architecture.model import Architecture, Branch, Run
 from deepwide.architecture.parts import RMS, NormLayer
 from deepwide.architecture.rows import Part
 from deepwide.formats.families.hybrids import MAMBA_FIELDS

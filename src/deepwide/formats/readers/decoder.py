@@ -5,6 +5,7 @@ from __future__ import annotations
 from deepwide.architecture.model import Architecture, Small, Stack
 from deepwide.architecture.parts import Head, NormLayer, Positions, TokenEmbedding
 from deepwide.formats.fields import Fields
+from deepwide.formats.readers.assembled import assembled
 from deepwide.formats.readers.layers import layer_runs, norm
 
 
@@ -13,16 +14,7 @@ def decoder(c: Fields) -> Architecture:
     _note_head(c)
     causal = c.flag("causal", True)
     stack = decoder_stack(c, name="decoder" if causal else "encoder", causal=causal)
-    return Architecture(
-        name=c.text("name", c.text("model_type")),
-        family=c.text("model_type"),
-        vocab=c.number("vocab"),
-        stacks=(stack,),
-        embedding=embedding(c),
-        head=head(c),
-        context=c.maybe("context"),
-        notes=tuple(c.notes),
-    )
+    return assembled(c, stack, embedding=embedding(c), head=head(c))
 
 
 def _note_head(c: Fields) -> None:

@@ -11,11 +11,12 @@ from typing import Any
 
 from deepwide.architecture.attention import Attention
 from deepwide.architecture.composite import Assembly
-from deepwide.architecture.model import Architecture, Body, Small
 from deepwide.architecture.extras import Linear, Table, Vector
+from deepwide.architecture.model import Architecture, Body, Small
 from deepwide.architecture.parts import LAYER, Head, NormLayer, Positions, TokenEmbedding
 from deepwide.errors import BadInput
 from deepwide.formats.fields import Fields
+from deepwide.formats.readers.assembled import assembled
 from deepwide.formats.readers.decoder import decoder_stack
 from deepwide.formats.readers.layers import FULL, NORMS, attention, norm
 
@@ -29,16 +30,7 @@ def encoder(c: Fields) -> Architecture:
     stack = decoder_stack(c, name=stack_name(c), causal=is_causal(c))
     if "runs" in c.rule:
         stack = replace(stack, runs=c.rule["runs"](c, stack.runs))
-    return Architecture(
-        name=c.text("name", c.text("model_type")),
-        family=c.text("model_type"),
-        vocab=c.number("vocab"),
-        stacks=(stack,),
-        embedding=embedding(c),
-        head=head(c),
-        context=c.maybe("context"),
-        notes=tuple(c.notes),
-    )
+    return assembled(c, stack, embedding=embedding(c), head=head(c))
 
 
 def is_causal(c: Fields) -> bool:

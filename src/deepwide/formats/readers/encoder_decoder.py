@@ -9,10 +9,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from deepwide.architecture.attention import Attention
-from deepwide.architecture.model import Architecture, Body, Small, Stack
 from deepwide.architecture.extras import Table
+from deepwide.architecture.model import Architecture, Body, Small, Stack
 from deepwide.architecture.parts import Head
 from deepwide.formats.fields import Fields
+from deepwide.formats.readers.assembled import assembled
 from deepwide.formats.readers.decoder import decoder_stack, embedding
 from deepwide.formats.readers.layers import attention_heads, kv_heads
 
@@ -30,15 +31,13 @@ def encoder_decoder(c: Fields) -> Architecture:
     together = sharing in (ALL, STACKS) or len(sides) == 1
     own = [parts[1:] if together else parts for parts in inputs]
     top = sides[-1]
-    return Architecture(
-        name=c.text("name", c.text("model_type")),
-        family=c.text("model_type"),
+    return assembled(
+        c,
+        *(_stack(*three) for three in zip(sides, names, own, strict=True)),
         vocab=top.number("vocab"),
-        stacks=tuple(_stack(*three) for three in zip(sides, names, own, strict=True)),
         embedding=(*inputs[-1][: int(together)], *_idle(c, sharing)),
         head=_head(top, sharing, "embedding.tokens" if together else "decoder.tokens") if DECODER in names else (),
         context=top.maybe("context"),
-        notes=tuple(c.notes),
     )
 
 

@@ -15,6 +15,7 @@ from deepwide.architecture.model import Architecture, Small, Stack
 from deepwide.architecture.parts import NormLayer, Positions
 from deepwide.errors import BadInput
 from deepwide.formats.fields import Fields
+from deepwide.formats.readers.assembled import assembled
 from deepwide.formats.readers.decoder import decoder_stack
 from deepwide.formats.readers.layers import norm
 
@@ -40,8 +41,7 @@ def single(c: Fields, name: str) -> Stack:
 
 def tower_model(c: Fields) -> Architecture:
     """A tower by itself."""
-    family, stacks = c.text("model_type"), tower(c, "tower")
-    return Architecture(name=c.text("name", family), family=family, vocab=0, stacks=stacks, notes=tuple(c.notes))
+    return assembled(c, *tower(c, "tower"), vocab=0)
 
 
 def pixels(c: Fields) -> tuple[Small, ...]:
