@@ -88,11 +88,15 @@ def markdown(section: str, rows: list[Row]) -> Iterator[str]:
     yield ""
     yield from (f"- excluded: {row.id}: {row.excluded}" for row in rows if row.excluded)
     yield from (
-        f"- off: {row.id}: published {row.published:,.0f}, predicted {row.predicted:,.0f}"
+        f"- off: {row.id}: published {_figure(row.published)}, predicted {_figure(row.predicted)}"
         for row in rows
         if not row.excluded and not row.low <= row.published <= row.high
     )
     yield ""
+
+
+def _figure(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 
 def _share(value: float | None) -> str:

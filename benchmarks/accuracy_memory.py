@@ -15,6 +15,7 @@ from accuracy_rows import Row, csv_rows
 
 from deepwide.answers.memory import Load, memory_parts
 from deepwide.answers.models import find_model
+from deepwide.cost.activation_habits import NO_DROPOUT, dropout
 from deepwide.cost.activations import saved_activation_bytes
 from deepwide.errors import BadInput
 from deepwide.formats.huggingface import read_config
@@ -51,7 +52,7 @@ def _saved(case: dict[str, str], configs: dict[str, Any]) -> Row:
         attention=case["attn"],
         dtype={"float32": "fp32", "bfloat16": "bf16"}[case["dtype"]],
         recompute="full" if case["ckpt"] == "1" else "none",
-        dropout=case["dropout"] != "0",
+        dropout=NO_DROPOUT if case["dropout"] == "0" else dropout(configs[case["model"]]),
     )
     main = architecture.main
     return Row(
@@ -76,7 +77,13 @@ def _served(case: dict[str, str]) -> Row:
     except BadInput as error:
         return Row(id=label, source=source, excluded=str(error))
     context = int(float(case["input_len"] or 1)) + int(float(case["output_len"] or 0))
-    load = Load(weights=PRECISIONS[case["precision"].lower()], context=context, batch=int(float(case["batch"] or 1)))
+    load = Load(
+        weights=PRECISIONS[case["precision"].lower()],
+        context=context,
+        batch=int(float(case["batch"] or 1)),
+        chunk=_read_at_once(case),
+        fused=False,
+    )
     parts = memory_parts(model, load)
     predicted = (sum(parts.values()) - parts["overhead"]) / 2**30  # the allocator does not see the context
     return Row(
@@ -88,6 +95,11 @@ def _served(case: dict[str, str]) -> Row:
         high=predicted * (1 + SERVED_SHARE),
         baseline=2 * model.ledger.parameters() / 2**30,
     )
+
+
+def _read_at_once(case: dict[str, str]) -> int:
+    """A stated peak was reached while the whole prompt was read; otherwise what is held while generating is meant."""
+    return max(1, int(float(case["input_len"] or 1))) if "peak" in case["note"] else 1
 
 
 def _unusable(case: dict[str, str]) -> str:

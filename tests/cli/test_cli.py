@@ -88,7 +88,7 @@ def test_a_design_that_cannot_be_is_answered_with_no_and_exit_1(run: Any) -> Non
         (("count", "gpt2", "--nonsense"), "nonsense"),
         (("memory", "gpt2"), "--on"),
         (("memory", "gpt2", "--on", "h10"), "h10"),
-        (("memory", "gpt2", "--on", "h100", "--weights", "int5"), "did you mean int4"),
+        (("memory", "gpt2", "--on", "h100", "--weights", "int5"), "int8 or int4"),
         (("memory", "gpt2", "--on", "h100", "--context", "x"), "context"),
         (("memory", "gpt2", "--on", "h100", "--batch", "0"), "batch=0 must lie between"),
         (("memory", "gpt2", "--on", "h100", "--train", "--weights", "int4"), "--lora"),

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepwide.errors import BadInput
-from deepwide.formats import gguf
+from deepwide.formats import gguf, gguf_config
 from deepwide.formats.tensors import StoredTensor, embedding_and_head, parameters
 
 U32, I32, F32, BOOL, STRING, ARRAY, U64 = 4, 5, 6, 7, 8, 9, 10
@@ -164,47 +164,6 @@ def test_a_file_of_the_gguf_package_is_read_as_it_was_written(written: tuple[Pat
     assert head is None
 
 
-def test_metadata_become_the_projects_names(written: tuple[Path, dict[str, Any]]) -> None:
-    expected = {
-        "model_type": "qwen2moe",
-        "layers": 2,
-        "hidden": 64,
-        "ffn": 128,
-        "heads": 4,
-        "kv_heads": (2, 1),
-        "context": 4096,
-        "experts": 8,
-        "active_experts": 2,
-        "vocab": 500,
-        "head_dim": 16,
-    }
-    assert expected == gguf.as_config(gguf.read(written[0]).metadata)
-
-
-def test_what_is_given_wins_over_what_is_derived() -> None:
-    metadata = {"general.architecture": "x", "x.attention.head_count": 4, "x.embedding_length": 64}
-    given = {"x.attention.key_length": 32, "x.vocab_size": 10, "tokenizer.ggml.tokens": gguf.Skipped(length=9)}
-    config = gguf.as_config({**metadata, **given})
-    assert (32, 4, 10) == (config["head_dim"], config["kv_heads"], config["vocab"])
-
-
-@pytest.mark.parametrize(
-    ("metadata", "named"),
-    [
-        ({}, "general.architecture"),
-        ({"general.architecture": 3}, "general.architecture=3"),
-        ({"general.architecture": "x", "x.block_count": -1}, "x.block_count=-1"),
-        ({"general.architecture": "x", "x.block_count": True}, "x.block_count=True"),
-        ({"general.architecture": "x", "x.block_count": 2.0}, "x.block_count=2.0"),
-        ({"general.architecture": "x", "x.block_count": ()}, "x.block_count=()"),
-        ({"general.architecture": "x", "x.attention.head_count": gguf.Skipped(length=3)}, "x.attention.head_count"),
-    ],
-)
-def test_metadata_that_make_no_model_are_named(metadata: dict[str, object], named: str) -> None:
-    with pytest.raises(BadInput, match=named.replace("(", r"\(").replace(")", r"\)")):
-        gguf.as_config(metadata)
-
-
 @pytest.mark.parametrize(
     ("data", "named"),
     [
@@ -350,7 +309,7 @@ def read_or_refused(data: bytes) -> None:
     try:
         read = gguf.parse(data, len(data))
         stored_bytes = sum(tensor.stored_bytes for tensor in read.tensors)
-        gguf.as_config(read.metadata)
+        gguf_config.as_config(read)
     except BadInput as error:
         message = str(error)
     assert message.isprintable()

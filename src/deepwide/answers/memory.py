@@ -7,10 +7,11 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from deepwide.answers.models import Model, find_model
-from deepwide.cost.activations import inference_activation_bytes, saved_activation_bytes
+from deepwide.cost.activations import saved_activation_bytes
 from deepwide.cost.memory import (
     ADAPTER_BYTES,
     OPTIMIZERS,
+    inference_activation_bytes,
     kv_cache_bytes,
     lora_parameters,
     optimizer_bytes,
@@ -35,6 +36,7 @@ class Load:
 
     `devices` hold the model together: tensor parallel when serving, ZeRO stage `zero` over data parallel ranks when
     training. `batch` is per device when training. `lora` trains adapters of that rank and freezes the rest.
+    A prompt is read `chunk` tokens at once, by `fused` kernels or by eager ones.
     """
 
     weights: str = "bf16"
@@ -47,12 +49,17 @@ class Load:
     optimizer: str = "adamw"
     recompute: str = "none"
     attention: str = "flash"
+    chunk: int = PREFILL_CHUNK
+    fused: bool = True
     zero: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
-    """The answer, per device. `max_context` holds at the asked batch, `max_batch` at the asked context."""
+    """The answer, per device. `max_context` holds at the asked batch, `max_batch` at the asked context.
+
+    `max_context` is no longer than the model's own; `memory_context` is what memory alone would hold.
+    """
 
     model: str
     on: str
@@ -67,6 +74,7 @@ class Memory:
     overhead_bytes: int
     max_context: int
     max_batch: int
+    memory_context: int
     trainable: int
     load: Load
     remedies: tuple[str, ...] = ()
@@ -94,6 +102,7 @@ def memory(model: str | Model, *, on: str, **load: Any) -> Memory:
     parts = memory_parts(found, asked)
     total_bytes = sum(parts.values())
     fits = total_bytes <= capacity_bytes
+    longest = _largest(lambda n: replace(asked, context=n), found, capacity_bytes, LONGEST_CONTEXT)
     return Memory(
         model=found.name,
         on=device.name,
@@ -101,7 +110,8 @@ def memory(model: str | Model, *, on: str, **load: Any) -> Memory:
         total_bytes=total_bytes,
         capacity_bytes=capacity_bytes,
         **{f"{name}_bytes": parts[name] for name in PARTS},
-        max_context=_largest(lambda n: replace(asked, context=n), found, capacity_bytes, _context_limit(found)),
+        max_context=min(longest, _context_limit(found)),
+        memory_context=longest,
         max_batch=_largest(lambda n: replace(asked, batch=n), found, capacity_bytes, LARGEST_BATCH),
         trainable=_trainable(found, asked),
         load=asked,
@@ -121,18 +131,20 @@ def memory_parts(model: Model, load: Load) -> dict[str, int]:
     return {
         "weights": int(weights_bytes(ledger, precision(load.weights), load.devices)),
         "kv_cache": int(cache),
-        "activation": _inference_activation_bytes(model, load),
+        "activation": _prefill_bytes(model, load),
         "gradient": 0,
         "optimizer": 0,
         "overhead": overhead_bytes(load.devices),
     }
 
 
-def _inference_activation_bytes(model: Model, load: Load) -> int:
-    if model.architecture is None:
-        return 0
-    at_once = max(1, min(load.context, PREFILL_CHUNK))
-    return int(inference_activation_bytes(model.architecture, batch=load.batch, tokens_at_once=at_once, dtype_bytes=2))
+def _prefill_bytes(model: Model, load: Load) -> int:
+    """The working set of reading a prompt, a chunk at a time."""
+    at_once = min(load.context, load.chunk)
+    working_set = inference_activation_bytes(
+        model.ledger, batch=load.batch, tokens=at_once, fused=load.fused, tp=load.devices
+    )
+    return int(working_set)
 
 
 def _training_parts(model: Model, load: Load) -> dict[str, int]:
@@ -239,7 +251,7 @@ def _enough_devices(model: Model, load: Load, capacity_bytes: int) -> int | None
 
 
 def _checked(load: Load) -> Load:
-    for name in ("context", "batch", "devices"):
+    for name in ("context", "batch", "devices", "chunk"):
         value = getattr(load, name)
         if value < 1 or value > LONGEST_CONTEXT:
             raise BadInput(f"{name}={value} must lie between 1 and {LONGEST_CONTEXT}")

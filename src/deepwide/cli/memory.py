@@ -21,6 +21,8 @@ from deepwide.cli.output import bar, json_option, notes, print_json, title
 @click.option("--cache", default="bf16", show_default=True, help="Precision of the KV cache: bf16, fp8, int8, int4.")
 @click.option("--context", type=Count(), default=4096, show_default=True, help="Tokens of each sequence.")
 @click.option("--batch", default=1, show_default=True, help="Sequences at once; per device when training.")
+@click.option("--chunk", type=Count(), default=2048, show_default=True, help="Tokens of a prompt that are read at once.")
+@click.option("--eager", is_flag=True, help="Plain kernels, as in transformers, instead of an engine's fused ones.")
 @click.option("--train", is_flag=True, help="Training instead of inference.")
 @click.option("--lora", type=int, default=None, metavar="RANK", help="Train adapters of this rank.")
 @click.option("--optimizer", default="adamw", show_default=True, help="adamw, adamw-8bit, adafactor, sgd, muon.")
@@ -29,7 +31,7 @@ from deepwide.cli.output import bar, json_option, notes, print_json, title
 @click.option("--zero", default=0, show_default=True, help="ZeRO stage over the devices, when training.")
 @reading_options
 @json_option()
-def command(model: str, as_json: bool, like: str, instantiate: bool, online: bool, **question: Any) -> None:
+def command(model: str, as_json: bool, like: str, instantiate: bool, online: bool, eager: bool, **question: Any) -> None:
     """Does MODEL fit? Yes (exit 0) or no (exit 1), the bytes, and the largest context and batch that fit.
 
     \b
@@ -38,7 +40,7 @@ def command(model: str, as_json: bool, like: str, instantiate: bool, online: boo
     """
     if question["lora"] is not None and not question["train"]:
         question["train"] = True
-    answer = memory(find_model(model, like, instantiate, online), **question)
+    answer = memory(find_model(model, like, instantiate, online), fused=not eager, **question)
     if as_json:
         print_json(answer.to_dict())
     else:
@@ -71,5 +73,7 @@ def _draw(answer: Memory) -> None:
 
 def _limits(answer: Memory) -> None:
     load = answer.load
-    click.echo(f"  longest context at batch {load.batch:,}: {answer.max_context:,} tokens")
+    beyond = answer.memory_context > answer.max_context
+    more = f" (all the model states; memory would hold {answer.memory_context:,})" if beyond else ""
+    click.echo(f"  longest context at batch {load.batch:,}: {answer.max_context:,} tokens{more}")
     click.echo(f"  largest batch at {load.context:,} tokens: {answer.max_batch:,}\n")

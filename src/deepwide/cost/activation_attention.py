@@ -28,6 +28,7 @@ class Heads:
 
     heads: Num
     kv_heads: Num
+    head_dim: Num
     value_dim: Num
     window: Num | None = None
     across: bool = False
@@ -42,7 +43,15 @@ def attention(r: Forward, a: Attention, x: Tensor) -> Tensor:
         query, key = _head_normed(r, a, query, a.heads), _head_normed(r, a, key, a.kv_heads)
     if r.angles and not a.keys:
         query, key = _rotated(r, query), _rotated(r, key)
-    shape = Heads(heads=a.heads, kv_heads=a.kv_heads, value_dim=value_dim, window=a.window, across=bool(a.keys), sinks=a.sinks)
+    shape = Heads(
+        heads=a.heads,
+        kv_heads=a.kv_heads,
+        head_dim=a.head_dim,
+        value_dim=value_dim,
+        window=a.window,
+        across=bool(a.keys),
+        sinks=a.sinks,
+    )
     context = attended(r, shape, query, key, value)
     if a.gate:
         gate = linear(r.tape, x, a.heads * value_dim if a.gate == "width" else a.heads)
@@ -85,7 +94,7 @@ def latent_attention(r: Forward, a: LatentAttention, x: Tensor) -> Tensor:
     latent = view(down, a.kv_rank)
     pair = linear(t, normed(r, a.latent_norm, latent) if a.latent_norm else latent, a.heads * (a.nope_dim + a.value_dim))
     t.keep(*r.angles)
-    shape = Heads(heads=a.heads, kv_heads=a.heads, value_dim=a.value_dim, window=a.window)
+    shape = Heads(heads=a.heads, kv_heads=a.heads, head_dim=query_dim, value_dim=a.value_dim, window=a.window)
     context = attended(r, shape, like(query), like(query), view(pair, a.heads * a.value_dim))
     return linear(t, context, x.width)
 
@@ -101,9 +110,11 @@ def _latent(r: Forward, a: LatentAttention, x: Tensor, rank: Num | None) -> Tens
 def attended(r: Forward, s: Heads, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """Softmax(q k) v: in one kernel, or spelled out.
 
-    `sdpa` on a CPU falls back to the spelled-out way where scores have a dropout or a learned bias.
+    `sdpa` on a CPU falls back to the spelled-out way where scores have a dropout or a learned bias, and where values
+    are not as wide as keys.
     """
-    plain = not r.dropout.scores and (s.across or not r.biased)
+    uneven = isinstance(s.head_dim, int) and isinstance(s.value_dim, int) and s.head_dim != s.value_dim
+    plain = not r.dropout.scores and not uneven and (s.across or not r.biased)
     if r.attention == "flash" or r.recompute == "selective" or (r.attention == "sdpa" and plain):
         return _fused(r, s, query, key, value)
     return _spelled_out(r, s, query, key, value)

@@ -23,6 +23,8 @@ class Habit:
     the mask of scores, so that a recomputed one keeps it. `position_rows` says how often the indices of learned
     positions are kept: for each sequence of the batch ("batch"), once ("row"), or not, being a buffer ("").
     `dropped_embedding` and `dropped_final` tell whether there is a dropout after the embedding, and after all layers.
+    Of experts: `float32_router` whether the router reads a float32 copy; `every_expert` whether all experts run on
+    all tokens; `gate_steps` how many more tensors of their width a gate keeps that is spelled out.
     """
 
     rms_norm: str = "llama"
@@ -39,6 +41,9 @@ class Habit:
     position_rows: str = "row"
     dropped_embedding: bool = True
     dropped_final: bool = False
+    float32_router: bool = False
+    every_expert: bool = False
+    gate_steps: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +71,7 @@ GPT2 = replace(NATIVE, fused_qkv=True, mask_kept=True)
 NEOX = Habit(fused_qkv=True, rotary_parts=4, rotary_joins=True)
 HALF_TURNED = Habit(rotary_parts=2, rotary_joins=True)
 COHERE = Habit(layer_norm="cohere")
+BART = replace(NATIVE, mask_kept=True, float32_loss=False)
 T5 = replace(NATIVE, rms_norm="t5", gated_gelu="gelu_new", mask_kept=True, dropped_final=True)
 
 # Families with the same habits, as their modelling files of transformers 5.23 show.
@@ -75,9 +81,12 @@ ALIKE: tuple[tuple[Habit, str], ...] = (
     (replace(GEMMA, rotary_parts=4, rotary_joins=True), "qwen3_5 qwen3_5_text qwen3_5_moe qwen3_5_moe_text qwen3_next"),
     (replace(GEMMA, capped_scores=True, capped_logits=True), "gemma2"),
     (replace(GEMMA, capped_scores=True, capped_logits=True, float32_loss=True), "t5gemma"),
-    (replace(NATIVE, rms_norm="late"), "gpt_oss"),
+    (replace(NATIVE, rms_norm="late", gate_steps=3), "gpt_oss"),
     (COHERE, "cohere cohere2 cohere2_moe cohere_compass_text"),
-    (HALF_TURNED, "glm glm4 glm4_moe minimax_m2 nemotron phi"),
+    (Habit(layer_norm="float32"), "olmo"),
+    (HALF_TURNED, "glm glm4 minimax_m2 nemotron phi"),
+    (replace(HALF_TURNED, float32_router=True), "glm4_moe"),
+    (Habit(float32_router=True), "deepseek_v2 deepseek_v3 deepseek_v32 dots1 glm4_moe_lite glm_moe_dsa kimi_linear"),
     (replace(HALF_TURNED, rotary_parts=4), "stablelm"),
     (replace(HALF_TURNED, fused_qkv=True), "persimmon"),
     (replace(NEOX, rotary_parts=1), "phi3"),
@@ -91,8 +100,10 @@ ALIKE: tuple[tuple[Habit, str], ...] = (
     (BERT, "albert deberta deberta-v2 distilbert ibert jina_embeddings_v3 layoutlm luke nomic_bert roformer squeezebert"),
     (replace(BERT, position_rows="batch"), "camembert convbert data2vec-text gte mpnet roberta roberta-prelayernorm"),
     (replace(BERT, position_rows="batch"), "xlm xlm-roberta xlm-roberta-xl xmod flaubert"),
-    (NATIVE, "bart bigbird_pegasus biogpt blenderbot blenderbot-small fsmt gpt_neo gptj led m2m_100 marian mbart mvp"),
-    (NATIVE, "musicgen nllb-moe pegasus pegasus_x plbart prophetnet seamless_m4t trocr whisper xglm xlnet llama4_text"),
+    (NATIVE, "biogpt gpt_neo gptj xglm xlnet"),
+    (replace(NATIVE, every_expert=True), "llama4_text"),
+    (BART, "bart bigbird_pegasus blenderbot blenderbot-small fsmt led m2m_100 marian mbart musicgen mvp nllb-moe"),
+    (BART, "pegasus pegasus_x plbart prophetnet seamless_m4t trocr whisper"),
     (T5, "longt5 mt5 switch_transformers t5 umt5"),
 )
 HABITS: Mapping[str, Habit] = {family: habit for habit, families in ALIKE for family in families.split()}

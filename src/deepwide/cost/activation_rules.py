@@ -33,10 +33,10 @@ from deepwide.cost.activation_tape import (
 from deepwide.units import Num
 
 # A scan without its fused kernel keeps, for each channel and each number of its state, the decay, the input and the
-# state itself, in float32 (modeling_mamba.py); one that goes by chunks keeps a state per chunk, and so many tensors as
-# wide as its output (counted in modeling_qwen3_next.py).
-KEPT_BY_SCAN = 3
-KEPT_IN_CHUNKS = 12
+# state itself, in float32, and so many tensors as wide as its output (counted in modeling_mamba.py). One that goes by
+# chunks keeps a state per chunk, and more of those tensors (counted in modeling_qwen3_next.py).
+STATES_BY_SCAN, WIDTHS_BY_SCAN = 3, 8
+WIDTHS_BY_CHUNKS = 12
 
 
 @dataclass(slots=True, kw_only=True)
@@ -86,18 +86,23 @@ def feed_forward(r: Forward, f: FeedForward, x: Tensor) -> Tensor:
 
 def experts(r: Forward, e: Experts, x: Tensor) -> Tensor:
     """A router, and its choices on copies of the tokens sorted by expert (transformers/integrations/moe.py)."""
-    t = r.tape
-    choices = e.experts if e.router_outputs is None else e.router_outputs
-    chances = softmax(t, cast(linear(t, x, choices), FLOAT32_BYTES), FLOAT32_BYTES)
-    shares = _shares(t, chances, e.active_experts)
-    rows = x.rows * e.active_experts
+    t, active = r.tape, e.experts if r.habit.every_expert else e.active_experts
+    rows = x.rows * active
+    shares = _shares(t, _chances(r, e, x), active)
     inner = linear(t, gathered(t, x, rows), e.ffn * (2 if e.gated else 1))
-    out = linear(t, _expert_activated(t, e, inner), x.width if e.width is None else e.width)
+    out = linear(t, _expert_activated(r, e, inner), x.width if e.width is None else e.width)
     gathered(t, multiplied(t, out, shares), rows)
     t.keep(t.tensor(e.experts, 1, 4))  # where each expert's tokens end, as int32
     if e.shared:
         _shared(r, e, e.shared, x)
     return like(x)
+
+
+def _chances(r: Forward, e: Experts, x: Tensor) -> Tensor:
+    """The router's softmax, or sigmoid, in float32."""
+    read = cast(x, FLOAT32_BYTES) if r.habit.float32_router else x
+    logits = linear(r.tape, read, e.experts if e.router_outputs is None else e.router_outputs)
+    return softmax(r.tape, cast(logits, FLOAT32_BYTES), FLOAT32_BYTES)
 
 
 def _shares(t: Tape, chances: Tensor, active: Num) -> Tensor:
@@ -107,11 +112,13 @@ def _shares(t: Tape, chances: Tensor, active: Num) -> Tensor:
     return gathered(t, like(chances, 1), chances.rows * active)
 
 
-def _expert_activated(t: Tape, e: Experts, inner: Tensor) -> Tensor:
+def _expert_activated(r: Forward, e: Experts, inner: Tensor) -> Tensor:
     """act(gate) * up, the two being views of one tensor."""
     if not e.gated:
-        return activated(t, inner, e.activation)
-    return multiplied(t, activated(t, view(inner, e.ffn), e.activation), view(inner, e.ffn))
+        return activated(r.tape, inner, e.activation)
+    for _ in range(r.habit.gate_steps):
+        r.tape.keep(like(inner, e.ffn))
+    return multiplied(r.tape, activated(r.tape, view(inner, e.ffn), e.activation), view(inner, e.ffn))
 
 
 def _shared(r: Forward, e: Experts, shared: FeedForward, x: Tensor) -> None:
@@ -165,8 +172,8 @@ def _scanned(r: Forward, op: Op, rows: Num) -> None:
     if r.attention == "flash":
         t.keep(t.tensor(rows, op.n))
     elif isinstance(op.how, Chunks):
-        chunks = -(-rows // op.how.tokens)
+        chunks = r.batch * -(-r.tokens // op.how.tokens)
         t.keep(t.tensor(chunks, op.k * op.n, FLOAT32_BYTES))
-        t.keep(t.tensor(chunks * op.how.tokens, KEPT_IN_CHUNKS * op.n, FLOAT32_BYTES))
+        t.keep(t.tensor(chunks * op.how.tokens, WIDTHS_BY_CHUNKS * op.n, FLOAT32_BYTES))
     else:
-        t.keep(t.tensor(rows, op.n, FLOAT32_BYTES), t.tensor(rows, KEPT_BY_SCAN * op.k * op.n, FLOAT32_BYTES))
+        t.keep(t.tensor(rows, (STATES_BY_SCAN * op.k + WIDTHS_BY_SCAN) * op.n, FLOAT32_BYTES))

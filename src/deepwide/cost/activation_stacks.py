@@ -176,11 +176,11 @@ def _head(r: Forward, architecture: Architecture, x: Tensor) -> Tensor:
 
 def _loss(r: Forward, architecture: Architecture, logits: Tensor) -> None:
     """Cross-entropy: a decoder by itself shifts the labels, and takes the logits to float32; others mostly do neither."""
-    t, shifted = r.tape, architecture.main.causal and len(architecture.stacks) == 1
+    t, alone = r.tape, architecture.main.causal and len(architecture.stacks) == 1
     if r.habit.capped_logits:
         t.keep(logits)
-    raised = shifted if r.habit.float32_loss is None else r.habit.float32_loss
+    raised = alone if r.habit.float32_loss is None else r.habit.float32_loss
     cross_entropy(t, logits, FLOAT32_BYTES if raised else t.element_bytes)
-    if shifted:
+    if alone and raised:
         # Padded by one and cut again: of a single sequence that is a view of the padded labels.
         t.keep(t.indices(r.batch * r.tokens + int(r.alone)))

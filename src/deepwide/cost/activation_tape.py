@@ -142,10 +142,12 @@ def activated(t: Tape, x: Tensor, activation: str) -> Tensor:
 def layer_norm(t: Tape, x: Tensor, style: str = "kernel") -> Tensor:
     """One kernel keeps its input, and the mean and the deviation of each row.
 
-    Spelled out (`style` "cohere"), in float32: x - mean twice, the root, the normed x, and the gain where it is a copy.
+    kernel    in x's precision; `float32` on a copy in that
+    cohere    spelled out in float32: x - mean twice, the root, the normed x, and the gain where it is a copy
     """
-    if style == "kernel":
-        t.keep(x, like(x, 1), like(x, 1))
+    if style != "cohere":
+        y = cast(x, FLOAT32_BYTES) if style == "float32" else x
+        t.keep(y, like(y, 1), like(y, 1))
         return like(x)
     wide = cast(like(x), FLOAT32_BYTES)
     t.keep(wide, like(wide), like(wide, 1), like(wide))

@@ -59,6 +59,29 @@ def cached_elements(cache: Cache, context: Num) -> Num:
     return cache.elements * np.minimum(context, cache.window)
 
 
+def inference_activation_bytes(
+    ledger: Ledger, *, batch: Num, tokens: Num, fused: bool = True, tp: int = 1
+) -> Num:
+    """Bytes alive at once while `tokens` of each sequence are read, in 16 bits, with fused attention.
+
+    tokens * batch * 2 (2 hidden + the widest branch: all its projections side by side) + 4 vocab * batch
+    The last term is the logits of the last token in fp32. An activation that is not `fused` into its neighbours
+    stands beside its input. What a kernel needs inside itself is left out.
+    """
+    branches: dict[str, Num] = {}
+    logits: Num = 0
+    counted = ("matmul",) if fused else ("matmul", "activation")
+    for op in (op for op in ledger.ops if op.kind in counted and op.rows is None):
+        if op.part == "head":
+            logits = logits + 4 * op.n * batch
+        elif not op.name.endswith(("down", "output")):
+            branch = op.name.rpartition(".")[0]
+            branches[branch] = branches.get(branch, 0) + op.n * op.active
+    hidden = max((op.n for op in ledger.ops if op.kind == "norm"), default=0)
+    widest = max(branches.values(), default=0)
+    return 2 * tokens * batch * (2 * hidden + -(-widest // tp)) + -(-logits // tp)
+
+
 def _adamw(w: Weight) -> Num:
     return 8 * w.parameters
 

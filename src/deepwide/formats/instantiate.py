@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -18,7 +19,9 @@ from deepwide.errors import BadInput
 from deepwide.formats.tensors import SHOWN, Container, StoredTensor, shown
 
 CLASSES = ("AutoModelForCausalLM", "AutoModelForMaskedLM", "AutoModelForSeq2SeqLM", "AutoModel")
-LONGEST_S = 300  # the largest published models take below a minute, imports included
+LONGEST_S = 120  # the largest published models take below a minute, imports included
+REPEATED = re.compile(r"(layers?|experts|blocks)$|^depth$")  # fields that say how often something is made
+MOST_REPEATED = 20_000  # above every published model, and made in half a minute
 MOST_BYTES = 8 * 2**30  # of a process that holds no weights; importing torch takes about 1 GB
 MOST_SAID = 3 * SHOWN  # characters of foreign error messages that are repeated
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"}
@@ -26,6 +29,7 @@ OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "TRANSFORMERS_VER
 
 def instantiated(config: Mapping[str, Any], where: str) -> Container:
     """The parameters that transformers' own class makes of a config; a tied tensor once."""
+    _check_repeats(config, where)
     environment = {**os.environ, **OFFLINE, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     program = "from deepwide.formats.instantiate import answer; answer()"
     try:
@@ -51,6 +55,15 @@ def instantiated(config: Mapping[str, Any], where: str) -> Container:
         for name, shape, dtype, stored_bytes in built["tensors"]
     )
     return Container(path=where, tensors=tensors, metadata={"class": built["class"]}, kind="instantiated")
+
+
+def _check_repeats(config: Mapping[str, Any], where: str) -> None:
+    """Refuse at once what would be made for ever."""
+    for field, value in config.items():
+        if isinstance(value, int) and value > MOST_REPEATED and REPEATED.search(field):
+            raise BadInput(f"{where}: {shown(field)}={shown(value)} is over our limit of {MOST_REPEATED}")
+        if isinstance(value, Mapping):
+            _check_repeats(value, where)
 
 
 def answer() -> None:

@@ -14,16 +14,18 @@ from deepwide.architecture.ledger import Ledger
 from deepwide.architecture.rows import Op, Part, Weight
 from deepwide.formats.tensors import Container, StoredTensor, embedding_and_head, is_parameter, packed
 
-_END = r"[^.]*(\.\*)?(\.(weight|bias))?$"  # the rest of the last word, its number, and what kind of tensor it is
-# The first rule that matches the name of a tensor says which part of a model it belongs to. Names are those of
+NORM = re.compile(r"norm|\bln|_ln")  # in the last word of a name: blocks are called after norms, too
+# Else the first rule that matches the name of a tensor says which part of a model it belongs to. Names are those of
 # transformers and of llama.cpp, in lower case, with stars for numbers.
 PARTS: tuple[tuple[str, Part], ...] = (
-    (rf"(norm|\bln|_ln){_END}", "norm"),
     (r"router|ffn_gate_inp|expert_bias|shared_expert_gate|(mlp|moe|mixer|feed_forward|wg|ffn\.gate)\.gate\.", "router"),
     (r"wpe|position|pos_emb|embed_pos|rel_embeddings|relative_attention_bias|attn_rel_b", "position"),
     (r"^(output|head|cls|decoder)\.(weight|bias|dense)|lm_head|embed_out|predictions|^vocab_(transf|proj)", "head"),
     (r"embd|embed|wte|token_type|shared\.weight|^transformer\.w\.|patch|\bconv[12]\.", "embedding"),
-    (r"mamba|\bssm_|linear_attn|shortconv|\*\.conv\.|rwkv.*attention\.|mlstm|\brec_|rg_lru|linear_[xy]", "recurrent"),
+    (
+        r"mamba|\bssm_|linear_attn|shortconv|\*\.conv\.|^rwkv\.blocks\.\*\.attention\.|mlstm|\brec_|rg_lru|linear_[xy]",
+        "recurrent",
+    ),
     (r"attn|attention|\b[qkvo]_proj|\batt\.|\b(q|k|v|o)\.weight", "attention"),
     (r"mlp|ffn|feed_?forward|fc\d|expert|(up|down|gate)_proj|intermediate|relu|\bff\.|\.\*\.output\.|_4h", "ffn"),
     (r"conv_?1d|mixer|temporal_block", "recurrent"),
@@ -80,12 +82,20 @@ def holds_several(container: Container) -> tuple[str, ...]:
 def part_of(name: str) -> Part:
     """The part of a model that a tensor belongs to, by its name."""
     lower = _starred(name).lower()
+    if NORM.search(_role(lower)):
+        return "norm"
     return next((part for pattern, part in PARTS if re.search(pattern, lower)), "other")
 
 
 def _starred(name: str) -> str:
     """The name with the number of its layer (and expert) replaced by a star."""
-    return re.sub(r"(?<=\.)\d+(?=\.)", "*", name)
+    return ".".join("*" if word.isdecimal() else word for word in name.split("."))
+
+
+def _role(name: str) -> str:
+    """The last word of a name that is neither a number nor the kind of tensor."""
+    words = [word for word in name.split(".") if word not in ("*", "weight", "bias")]
+    return words[-1] if words else name
 
 
 def _weight(name: str, shape: tuple[int, ...], repeat: int) -> Weight:
@@ -113,11 +123,6 @@ def _serves_as_head(container: Container) -> StoredTensor | None:
     table, head = embedding_and_head(container)
     encoder = any("token_type" in t.name for t in container.tensors)
     return table if table and not head and not encoder and table.name.endswith(TABLES_OF_DECODERS) else None
-
-
-def _role(name: str) -> str:
-    words = name.split(".")
-    return words[-2] if len(words) > 1 and words[-1] in ("weight", "bias") else words[-1]
 
 
 def _multiplied(w: Weight) -> bool:
