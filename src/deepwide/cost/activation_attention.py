@@ -92,7 +92,8 @@ def latent_attention(r: Forward, a: LatentAttention, x: Tensor) -> Tensor:
     query = linear(t, _latent(r, a, x, a.query_rank), a.heads * query_dim)
     down = linear(t, x, a.kv_rank + a.rope_dim)
     latent = view(down, a.kv_rank)
-    pair = linear(t, normed(r, a.latent_norm, latent) if a.latent_norm else latent, a.heads * (a.nope_dim + a.value_dim))
+    latent = normed(r, a.latent_norm, latent) if a.latent_norm else latent
+    pair = linear(t, latent, a.heads * (a.nope_dim + a.value_dim))
     t.keep(*r.angles)
     shape = Heads(heads=a.heads, kv_heads=a.heads, head_dim=query_dim, value_dim=a.value_dim, window=a.window)
     context = attended(r, shape, like(query), like(query), view(pair, a.heads * a.value_dim))

@@ -96,8 +96,8 @@ ALIKE: tuple[tuple[Habit, str], ...] = (
     (GPT2, "gpt2 gpt-sw3 openai-gpt"),
     (replace(NATIVE, fused_qkv=True), "falcon mpt"),
     (Habit(position_rows="batch", dropped_embedding=False), "opt"),
-    (BERT, "bert bert-generation big_bird electra ernie esm megatron-bert mobilebert nystromformer rembert roc_bert"),
-    (BERT, "albert deberta deberta-v2 distilbert ibert jina_embeddings_v3 layoutlm luke nomic_bert roformer squeezebert"),
+    (BERT, "albert bert bert-generation big_bird deberta deberta-v2 distilbert electra ernie esm ibert layoutlm luke"),
+    (BERT, "jina_embeddings_v3 megatron-bert mobilebert nomic_bert nystromformer rembert roc_bert roformer squeezebert"),
     (replace(BERT, position_rows="batch"), "camembert convbert data2vec-text gte mpnet roberta roberta-prelayernorm"),
     (replace(BERT, position_rows="batch"), "xlm xlm-roberta xlm-roberta-xl xmod flaubert"),
     (NATIVE, "biogpt gpt_neo gptj xglm xlnet"),
@@ -108,11 +108,12 @@ ALIKE: tuple[tuple[Habit, str], ...] = (
 )
 HABITS: Mapping[str, Habit] = {family: habit for habit, families in ALIKE for family in families.split()}
 
+OF_BRANCHES = ("hidden_dropout_prob", "hidden_dropout", "dropout_rate", "dropout")
 # The fields of configs that give the rate of each dropout, the one that wins first.
 RATES: Mapping[str, tuple[str, ...]] = {
-    "embedding": ("embd_pdrop", "embedding_dropout", "hidden_dropout_prob", "hidden_dropout", "dropout_rate", "dropout"),
+    "embedding": ("embd_pdrop", "embedding_dropout", *OF_BRANCHES),
     "scores": ("attn_pdrop", "attention_probs_dropout_prob", "attention_dropout", "dropout_rate"),
-    "output": ("resid_pdrop", "residual_dropout", "hidden_dropout_prob", "hidden_dropout", "dropout_rate", "dropout"),
+    "output": ("resid_pdrop", "residual_dropout", *OF_BRANCHES),
     "inner": ("activation_dropout", "dropout_rate"),
     "final": ("dropout_rate",),
 }

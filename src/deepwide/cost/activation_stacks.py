@@ -175,7 +175,7 @@ def _head(r: Forward, architecture: Architecture, x: Tensor) -> Tensor:
 
 
 def _loss(r: Forward, architecture: Architecture, logits: Tensor) -> None:
-    """Cross-entropy: a decoder by itself shifts the labels, and takes the logits to float32; others mostly do neither."""
+    """Cross-entropy: a decoder alone shifts the labels and takes the logits to float32; others mostly do neither."""
     t, alone = r.tape, architecture.main.causal and len(architecture.stacks) == 1
     if r.habit.capped_logits:
         t.keep(logits)

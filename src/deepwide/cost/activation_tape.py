@@ -1,4 +1,4 @@
-"""What autograd keeps: a tape that runs a model on shapes alone and writes down the tensors saved for the backward pass.
+"""What autograd keeps: a tape that runs a model on shapes alone and writes down what is saved for the backward pass.
 
 Every operation of an unfused PyTorch run keeps what its derivative needs: a matrix product its inputs, a softmax its
 output, a dropout its mask, a sum nothing. A tensor kept twice counts once, and a view keeps the whole tensor it

@@ -18,6 +18,7 @@ from typing import Any
 from deepwide.errors import BadInput
 from deepwide.formats.tensors import SHOWN, Container, StoredTensor, shown
 
+PROGRAM = "from deepwide.formats.instantiate import answer; answer()"
 CLASSES = ("AutoModelForCausalLM", "AutoModelForMaskedLM", "AutoModelForSeq2SeqLM", "AutoModel")
 LONGEST_S = 120  # the largest published models take below a minute, imports included
 REPEATED = re.compile(r"(layers?|experts|blocks)$|^depth$")  # fields that say how often something is made
@@ -31,10 +32,9 @@ def instantiated(config: Mapping[str, Any], where: str) -> Container:
     """The parameters that transformers' own class makes of a config; a tied tensor once."""
     _check_repeats(config, where)
     environment = {**os.environ, **OFFLINE, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    program = "from deepwide.formats.instantiate import answer; answer()"
     try:
         done = subprocess.run(
-            [sys.executable, "-c", program],
+            [sys.executable, "-c", PROGRAM],
             input=json.dumps(config),
             capture_output=True,
             text=True,

@@ -15,7 +15,7 @@ from deepwide.architecture.ffn import Experts, FeedForward
 from deepwide.architecture.model import Small
 from deepwide.architecture.recurrent import GatedRecurrence
 from deepwide.errors import BadInput
-from deepwide.formats.families.dense import biased
+from deepwide.formats.families.decoders.dense import biased
 from deepwide.formats.fields import Fields, read
 from deepwide.formats.readers.decoder import decoder
 from deepwide.formats.readers.layers import (

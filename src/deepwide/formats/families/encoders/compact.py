@@ -12,7 +12,7 @@ from deepwide.architecture.ffn import FeedForward
 from deepwide.architecture.model import Body, Small
 from deepwide.architecture.parts import LAYER, NormLayer
 from deepwide.errors import BadInput
-from deepwide.formats.families.encoders import BERT, PLAIN, shared_out
+from deepwide.formats.families.encoders.bert import BERT, PLAIN, shared_out
 from deepwide.formats.fields import Fields, read
 from deepwide.formats.readers.encoder import pooler
 from deepwide.formats.readers.layers import DENSE, FULL, attention_heads

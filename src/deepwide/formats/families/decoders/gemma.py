@@ -12,7 +12,7 @@ from deepwide.architecture.ffn import Experts, FeedForward
 from deepwide.architecture.model import Architecture, Body, Small, Stack
 from deepwide.architecture.parts import LAYER, RMS, NormLayer
 from deepwide.errors import BadInput
-from deepwide.formats.families.dense import every
+from deepwide.formats.families.decoders.dense import every
 from deepwide.formats.fields import Fields
 from deepwide.formats.readers.decoder import decoder
 from deepwide.formats.readers.layers import DENSE, FULL, attention, feed_forward

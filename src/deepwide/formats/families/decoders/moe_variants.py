@@ -13,8 +13,8 @@ from deepwide.architecture.parts import RMS, NormLayer
 from deepwide.architecture.recurrent import ShortConvolution
 from deepwide.architecture.sparse import ConvolvedAttention, ExpertAttention, Indexer
 from deepwide.errors import BadInput
-from deepwide.formats.families.dense import biased
-from deepwide.formats.families.moe import GLM, ONE_WIDTH
+from deepwide.formats.families.decoders.dense import biased
+from deepwide.formats.families.decoders.moe import GLM, ONE_WIDTH
 from deepwide.formats.fields import Fields, read
 from deepwide.formats.readers.decoder import decoder
 from deepwide.formats.readers.layers import FULL, SLIDING, SPARSE, attention, experts, listed_kinds

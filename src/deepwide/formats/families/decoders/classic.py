@@ -11,7 +11,7 @@ from deepwide.architecture.extras import Linear, Operation, Vector
 from deepwide.architecture.model import Small
 from deepwide.architecture.parts import LAYER, Norm
 from deepwide.errors import BadInput
-from deepwide.formats.families.dense import biased, hidden_over_heads
+from deepwide.formats.families.decoders.dense import biased, hidden_over_heads
 from deepwide.formats.fields import Fields, read
 from deepwide.formats.readers.decoder import decoder
 from deepwide.formats.readers.layers import FULL, SLIDING, attention_heads

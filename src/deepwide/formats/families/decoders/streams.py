@@ -17,8 +17,8 @@ from deepwide.architecture.model import Small
 from deepwide.architecture.parts import RMS, NormLayer
 from deepwide.architecture.sparse import CompressedAttention, Indexer
 from deepwide.errors import BadInput
-from deepwide.formats.families.dense import biased
-from deepwide.formats.families.latent import CHOOSES, DSA, SHARES, indexed, latent
+from deepwide.formats.families.decoders.dense import biased
+from deepwide.formats.families.decoders.latent import CHOOSES, DSA, SHARES, indexed, latent
 from deepwide.formats.fields import Fields, read
 from deepwide.formats.readers.decoder import decoder
 from deepwide.formats.readers.layers import FULL, LINEAR, SLIDING, SPARSE, attention, listed_kinds

@@ -9,9 +9,9 @@ from deepwide.architecture.extras import Convolution, Linear, Table, Vector
 from deepwide.architecture.model import Small
 from deepwide.architecture.parts import LAYER_NO_BIAS, NormLayer, Positions
 from deepwide.errors import BadInput
-from deepwide.formats.families.classic import all_heads
-from deepwide.formats.families.sequence import spectrogram
-from deepwide.formats.families.vision import VIT
+from deepwide.formats.families.decoders.classic import all_heads
+from deepwide.formats.families.multimodal.vision import VIT
+from deepwide.formats.families.sequence.bart import spectrogram
 from deepwide.formats.fields import Fields, read
 from deepwide.formats.readers.conformer import conformer
 from deepwide.formats.readers.layers import attention_heads, norm

@@ -11,7 +11,7 @@ from deepwide.architecture.extras import Convolution, Linear, Operation, Table, 
 from deepwide.architecture.model import Body, Run, Small
 from deepwide.architecture.parts import LAYER, NormLayer
 from deepwide.errors import BadInput
-from deepwide.formats.families.encoders import PLAIN, shared_out
+from deepwide.formats.families.encoders.bert import PLAIN, shared_out
 from deepwide.formats.fields import Fields, read
 from deepwide.formats.readers.encoder import stack_name
 from deepwide.formats.readers.layers import FULL, attention, attention_heads

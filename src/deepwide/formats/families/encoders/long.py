@@ -11,7 +11,7 @@ from deepwide.architecture.extras import Linear, Operation, Table
 from deepwide.architecture.model import Body, Small
 from deepwide.architecture.parts import LAYER, NormLayer
 from deepwide.errors import BadInput
-from deepwide.formats.families.encoders import BERT, PLAIN
+from deepwide.formats.families.encoders.bert import BERT, PLAIN
 from deepwide.formats.fields import Fields, read
 from deepwide.formats.readers.encoder import pooler
 from deepwide.formats.readers.layers import FULL, attention, attention_heads, listed_kinds

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from deepwide.architecture.linear import LightningAttention
-from deepwide.formats.families.dense import biased
-from deepwide.formats.families.latent import MLA, latent
+from deepwide.formats.families.decoders.dense import biased
+from deepwide.formats.families.decoders.latent import MLA, latent
 from deepwide.formats.fields import Fields, read
 from deepwide.formats.readers.decoder import decoder
 from deepwide.formats.readers.layers import FULL, LINEAR, attention_heads

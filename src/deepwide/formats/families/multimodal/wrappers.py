@@ -9,7 +9,7 @@ from typing import Any
 from deepwide.architecture.extras import Convolution, Linear, Table, Vector
 from deepwide.architecture.model import Body, Small, Stack
 from deepwide.architecture.parts import LAYER, RMS, NormLayer
-from deepwide.formats.families.encoders import PLAIN
+from deepwide.formats.families.encoders.bert import PLAIN
 from deepwide.formats.fields import Fields
 from deepwide.formats.readers.joints import inner_ties, matrices, one_matrix, shuffled, soft_tokens, tokens, unnested
 from deepwide.formats.readers.layers import FULL, attention

@@ -11,9 +11,9 @@ from deepwide.architecture.extras import Linear, Table, Vector
 from deepwide.architecture.model import Body, Small
 from deepwide.architecture.parts import LAYER, Head, Norm, NormLayer
 from deepwide.errors import BadInput
-from deepwide.formats.families.classic import four_hidden
-from deepwide.formats.families.dense import biased
-from deepwide.formats.families.encoders import BERT, PLAIN, ROTARY, says
+from deepwide.formats.families.decoders.classic import four_hidden
+from deepwide.formats.families.decoders.dense import biased
+from deepwide.formats.families.encoders.bert import BERT, PLAIN, ROTARY, says
 from deepwide.formats.fields import Fields, read
 from deepwide.formats.readers.encoder import pooler
 from deepwide.formats.readers.layers import FULL, SLIDING, attention, listed_kinds

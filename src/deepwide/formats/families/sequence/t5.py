@@ -9,8 +9,8 @@ from deepwide.architecture.extras import Table
 from deepwide.architecture.model import Small
 from deepwide.architecture.parts import RMS, NormLayer
 from deepwide.errors import BadInput
-from deepwide.formats.families.dense import biased
-from deepwide.formats.families.sequence import own_heads
+from deepwide.formats.families.decoders.dense import biased
+from deepwide.formats.families.sequence.bart import own_heads
 from deepwide.formats.fields import Fields, read
 from deepwide.formats.readers.encoder_decoder import ALL, HEAD, NONE, STACKS, cross_attention, encoder_decoder
 from deepwide.formats.readers.layers import DENSE, FULL, SLIDING, SPARSE, listed_kinds

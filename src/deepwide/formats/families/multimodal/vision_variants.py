@@ -10,8 +10,8 @@ from deepwide.architecture.extras import Convolution, Linear, Table, Vector
 from deepwide.architecture.model import Run, Small
 from deepwide.architecture.parts import LAYER, NormLayer
 from deepwide.errors import BadInput
-from deepwide.formats.families.dense import biased
-from deepwide.formats.families.vision import CLIP, VIT, with_first
+from deepwide.formats.families.decoders.dense import biased
+from deepwide.formats.families.multimodal.vision import CLIP, VIT, with_first
 from deepwide.formats.fields import Fields, read
 from deepwide.formats.readers.layers import DENSE, FULL, SLIDING, attention, attention_heads, layer, norm
 from deepwide.formats.readers.patterns import by_index, for_kinds, indices, step

@@ -7,7 +7,7 @@ from typing import Any
 
 from deepwide.architecture.model import Architecture
 from deepwide.errors import BadInput
-from deepwide.formats.families.dense import NO_BIASES, biased
+from deepwide.formats.families.decoders.dense import NO_BIASES, biased
 from deepwide.formats.fields import Fields, read
 from deepwide.formats.readers.decoder import decoder
 

@@ -13,7 +13,7 @@ from deepwide.architecture.ffn import Experts, FeedForward
 from deepwide.architecture.model import Architecture, Body, Small
 from deepwide.architecture.parts import RMS, Norm, NormLayer
 from deepwide.errors import BadInput
-from deepwide.formats.families.dense import NO_BIASES, biased, every
+from deepwide.formats.families.decoders.dense import NO_BIASES, biased, every
 from deepwide.formats.fields import Fields, read
 from deepwide.formats.readers.decoder import decoder
 from deepwide.formats.readers.layers import FULL, SPARSE, attention, attention_heads, kv_heads

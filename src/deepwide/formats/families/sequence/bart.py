@@ -9,7 +9,7 @@ from deepwide.architecture.extras import Convolution, Linear, Operation, Table
 from deepwide.architecture.model import Small
 from deepwide.architecture.parts import LAYER, NormLayer, Positions
 from deepwide.errors import BadInput
-from deepwide.formats.families.dense import biased
+from deepwide.formats.families.decoders.dense import biased
 from deepwide.formats.fields import Fields, read
 from deepwide.formats.readers.encoder_decoder import ALL, HEAD, NONE, cross_attention, encoder_decoder, halves
 from deepwide.formats.readers.layers import DENSE, SPARSE

@@ -10,7 +10,7 @@ from deepwide.architecture.extras import Linear, Vector
 from deepwide.architecture.model import Architecture, Branch, Run
 from deepwide.architecture.parts import RMS, NormLayer
 from deepwide.architecture.rows import Part
-from deepwide.formats.families.hybrids import MAMBA_FIELDS
+from deepwide.formats.families.recurrent.hybrids import MAMBA_FIELDS
 from deepwide.formats.fields import Fields, read
 from deepwide.formats.readers.decoder import decoder
 from deepwide.formats.readers.layers import DENSE, LINEAR, attention, feed_forward

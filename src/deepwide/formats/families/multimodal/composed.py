@@ -10,8 +10,8 @@ from deepwide.architecture.extras import Linear, Vector
 from deepwide.architecture.model import Architecture, Body, Stack
 from deepwide.architecture.parts import Head, TokenEmbedding
 from deepwide.errors import BadInput
-from deepwide.formats.families.multimodal import SIGLIP
-from deepwide.formats.families.sequence import DECODER
+from deepwide.formats.families.multimodal.wrappers import SIGLIP
+from deepwide.formats.families.sequence.bart import DECODER
 from deepwide.formats.fields import Fields, read
 from deepwide.formats.readers.decoder import decoder, decoder_stack
 from deepwide.formats.readers.encoder import embedding, pooler

@@ -8,8 +8,8 @@ from typing import Any
 from deepwide.architecture.extras import Linear, Operation, Vector
 from deepwide.architecture.model import Small
 from deepwide.architecture.parts import LAYER, NormLayer, Positions
-from deepwide.formats.families.classic import all_heads
-from deepwide.formats.families.dense import biased, hidden_over_heads
+from deepwide.formats.families.decoders.classic import all_heads
+from deepwide.formats.families.decoders.dense import biased, hidden_over_heads
 from deepwide.formats.fields import Fields, read
 from deepwide.formats.readers.towers import grid, pixels, tower_model
 

@@ -12,8 +12,8 @@ from deepwide.architecture.ffn import FeedForward
 from deepwide.architecture.model import Body, Run, Small
 from deepwide.architecture.parts import LAYER_NO_BIAS, Norm, NormLayer
 from deepwide.errors import BadInput
-from deepwide.formats.families.classic import all_heads
-from deepwide.formats.families.dense import biased, hidden_over_heads
+from deepwide.formats.families.decoders.classic import all_heads
+from deepwide.formats.families.decoders.dense import biased, hidden_over_heads
 from deepwide.formats.fields import Fields, read
 from deepwide.formats.readers.encoder import cross_attention, encoder
 from deepwide.formats.readers.layers import DENSE, FULL, SLIDING, attention, attention_heads, listed_kinds

@@ -10,7 +10,7 @@ from deepwide.architecture.extras import Vector
 from deepwide.architecture.ffn import FeedForward
 from deepwide.architecture.model import Small
 from deepwide.architecture.parts import LAYER_NO_BIAS, RMS, Norm
-from deepwide.formats.families.dense import biased, every
+from deepwide.formats.families.decoders.dense import biased, every
 from deepwide.formats.fields import Fields, read
 from deepwide.formats.readers.decoder import decoder
 from deepwide.formats.readers.layers import DENSE, feed_forward

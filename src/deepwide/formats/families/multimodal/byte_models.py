@@ -13,7 +13,7 @@ from deepwide.architecture.ffn import FeedForward
 from deepwide.architecture.model import Architecture, Branch, Layer, Run, Stack
 from deepwide.architecture.parts import LAYER, RMS, Head, NormLayer, Positions, TokenEmbedding
 from deepwide.errors import BadInput
-from deepwide.formats.families.dense import NO_BIASES, hidden_over_heads
+from deepwide.formats.families.decoders.dense import NO_BIASES, hidden_over_heads
 from deepwide.formats.fields import Fields
 from deepwide.formats.readers.assembled import assembled
 from deepwide.formats.readers.decoder import decoder_stack

@@ -1,0 +1,1 @@
+"""Decoders with ordinary attention: dense ones, mixtures of experts, latent attention."""

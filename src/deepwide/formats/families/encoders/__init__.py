@@ -1,0 +1,1 @@
+"""Encoders with a masked-language head, and their causal twins."""

@@ -1,0 +1,1 @@
+"""Text models with towers for pictures or sound in front, and models of bytes."""
