@@ -25,7 +25,7 @@ from random import Random
 from typing import Any, NoReturn
 
 from deepwide.errors import BadInput
-from deepwide.formats import gguf, safetensors, tensors
+from deepwide.formats import gguf, gguf_config, safetensors, tensors
 
 MOST_SECONDS = 1.0
 MOST_BYTES = 64 * 10**6
@@ -252,7 +252,7 @@ def read_gguf(given: bytes, folder: Path) -> None:
     """From memory, and through to the dimensions that the metadata give."""
     container = gguf.parse(given, len(given))
     _asked(container)
-    gguf.as_config(container.metadata)
+    gguf_config.as_config(container)
 
 
 def _asked(container: tensors.Container) -> None:

@@ -83,7 +83,9 @@ def test_a_name_of_bytes_that_are_no_text_is_printed_all_the_same(tmp_path: Path
     assert "\\udcff\\n.json" in refusal(path)
 
 
-@pytest.mark.parametrize("text", ["x" * 5000, "x" * 300 + ".json", "~nobody-of-that-name/x.json", "a\0b.json", "a," * 1500])
+@pytest.mark.parametrize(
+    "text", ["x" * 5000, "x" * 300 + ".json", "~nobody-of-that-name/x.json", "a\0b.json", "a," * 1500]
+)
 def test_names_that_no_system_takes_are_refused(text: str) -> None:
     assert refusal(text)
 

@@ -160,3 +160,16 @@ def test_an_index_is_held_against_the_config_too(tmp_path: Path) -> None:
     index.write_text(json.dumps({"weight_map": files}))
     described(tmp_path, CONFIG)
     assert lower(read_config(CONFIG)) == find_model(str(index)).ledger
+
+
+def test_a_gguf_of_an_unknown_family_is_described_by_the_config_beside_it(tmp_path: Path) -> None:
+    numpy = pytest.importorskip("numpy")
+    writer = pytest.importorskip("gguf").GGUFWriter(tmp_path / "model.gguf", "gollum")
+    for name, shape in BODY.items():
+        writer.add_tensor(name, numpy.zeros(shape, numpy.float16))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    described(tmp_path, TIED)
+    assert lower(read_config(TIED)) == find_model(str(tmp_path / "model.gguf")).ledger

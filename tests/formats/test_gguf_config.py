@@ -1,4 +1,4 @@
-"""GGUF files as models: the tensors are those that llama.cpp's converter writes, and the metadata must account for them.
+"""GGUF files as models: tensors as llama.cpp's converter writes them, for all of which the metadata must account.
 
 Sizes are small; names and shapes follow conversion and tensor_mapping of ggml-org/llama.cpp.
 """
@@ -160,7 +160,9 @@ CASES: dict[str, tuple[str, str, Metadata, Shapes]] = {
         {"feed_forward_length": 256, "attention.head_count_kv": 4},
         {
             **TABLE,
-            **blocks({**LAYER_NORMS, **FUSED, **PLAIN, **biases(attn_qkv=192, attn_output=64, ffn_up=256, ffn_down=64)}),
+            **blocks(
+                {**LAYER_NORMS, **FUSED, **PLAIN, **biases(attn_qkv=192, attn_output=64, ffn_up=256, ffn_down=64)}
+            ),
             "output_norm.bias": (64,),
             "position_embd.weight": (128, 64),
         },

@@ -16,7 +16,13 @@ from deepwide.formats.huggingface import read_config
 from deepwide.formats.instantiate import instantiated
 from deepwide.formats.tensors import parameters
 
-SMALL = {"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 300}
+SMALL = {
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "vocab_size": 300,
+}
 GROUPED = {**SMALL, "num_key_value_heads": 2}
 
 

@@ -41,20 +41,24 @@ def container(shapes: Shapes, dtype: str = "BF16") -> Container:
             "model.layers.0.self_attn.q_proj.weight transformer.h.3.attn.c_attn.bias blk.7.attn_output.weight "
             "blk.7.attn_qkv.bias transformer.h.0.self_attention.query_key_value.weight blk.0.attn_sinks.weight "
             "bert.encoder.layer.0.attention.output.dense.weight decoder.block.1.layer.1.EncDecAttention.k.weight "
-            "blk.0.attn_kv_a_mqa.weight transformer.blocks.0.norm_attn_norm.attn.Wqkv.weight layers.0.attention.wq.weight",
+            "blk.0.attn_kv_a_mqa.weight transformer.blocks.0.norm_attn_norm.attn.Wqkv.weight "
+            "layers.0.attention.wq.weight",
         ),
         (
             "ffn",
             "model.layers.0.mlp.gate_proj.weight transformer.h.3.mlp.c_fc.bias blk.7.ffn_down.weight "
-            "blk.7.ffn_gate_exps.weight model.layers.0.mlp.experts.7.down_proj.weight model.layers.0.mlp.experts.gate_up_proj "
+            "blk.7.ffn_gate_exps.weight model.layers.0.mlp.experts.7.down_proj.weight "
+            "model.layers.0.mlp.experts.gate_up_proj "
             "bert.encoder.layer.0.output.dense.weight encoder.block.0.layer.1.DenseReluDense.wi_0.weight "
-            "bert.encoder.layer.0.intermediate.dense.weight model.decoder.layers.0.fc1.weight blk.0.ffn_up_shexp.weight "
+            "bert.encoder.layer.0.intermediate.dense.weight model.decoder.layers.0.fc1.weight "
+            "blk.0.ffn_up_shexp.weight "
             "transformer.h.0.mlp.dense_h_to_4h.weight layers.0.feed_forward.w1.weight",
         ),
         (
             "router",
             "model.layers.0.block_sparse_moe.gate.weight blk.7.ffn_gate_inp.weight model.layers.3.mlp.gate.weight "
-            "model.layers.0.mlp.shared_expert_gate.weight model.layers.0.mlp.router.bias blk.1.ffn_gate_inp_shexp.weight",
+            "model.layers.0.mlp.shared_expert_gate.weight model.layers.0.mlp.router.bias "
+            "blk.1.ffn_gate_inp_shexp.weight",
         ),
         (
             "norm",
@@ -69,7 +73,8 @@ def container(shapes: Shapes, dtype: str = "BF16") -> Container:
         (
             "recurrent",
             "backbone.layers.0.mixer.in_proj.weight model.layers.0.mamba.A_log blk.0.ssm_in.weight blk.0.ssm_a "
-            "model.layers.0.linear_attn.in_proj_qkvz.weight blk.1.shortconv.conv.weight model.layers.0.conv.in_proj.weight",
+            "model.layers.0.linear_attn.in_proj_qkvz.weight blk.1.shortconv.conv.weight "
+            "model.layers.0.conv.in_proj.weight",
         ),
     ],
 )

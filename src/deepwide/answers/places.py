@@ -112,5 +112,6 @@ def _held(folder: Path) -> list[Path]:
 
 
 def _reason(error: Exception) -> str:
-    words = error.strerror if isinstance(error, OSError) else str(error)
-    return words or "nested too deep"
+    if isinstance(error, RecursionError):
+        return "nested too deep"
+    return str((error.strerror if isinstance(error, OSError) else "") or error)

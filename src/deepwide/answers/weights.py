@@ -30,46 +30,58 @@ SHARD = re.compile(r"-\d{5}-of-(\d{5})\.safetensors")
 
 
 def from_gguf(path: Path, like: str = "") -> Model:
-    """A GGUF, described by its metadata."""
+    """A GGUF, described by its metadata; where these name an unknown family, by the config.json beside it."""
     from deepwide.formats import gguf, gguf_config
-    from deepwide.formats.defaults import declared
 
-    container, config = gguf.read(path), {}
+    container = gguf.read(path)
+    config: dict[str, Any] = {}
     try:
-        config = gguf_config.as_config(container)
-        if like:
-            config["model_type"] = like
+        config |= gguf_config.as_config(container) | ({"model_type": like} if like else {})
         found = gguf_config.architecture(container, config, where=printable(path.name))
     except BadInput as error:
+        if path.with_name("config.json").is_file():
+            return _from_beside(path, container, like)
         problem = str(error).partition(";")[0]
         return _undescribed(path, container, f"{problem}; --like FAMILY reads it as a known one", config)
     model = _described(path, container, config, found)
-    embedding, head = embedding_and_head(container)
-    usual = declared(str(config["model_type"])).get("tie_word_embeddings") is True
-    if usual and embedding and head and embedding.shape == head.shape:
-        fewer = f"{prod(head.shape):,} fewer if it is the same matrix"
-        note = f"{head.name} is stored beside {embedding.name}, which this family ties to it: {fewer}"
-        return replace(model, notes=(*model.notes, note))
-    return model
+    notes = _untied_against_habit(container, config["model_type"])
+    return replace(model, notes=(*model.notes, *notes))
 
 
 def from_safetensors(path: Path, like: str = "") -> Model:
     """A safetensors file or index, described by the config.json beside it where there is one."""
     from deepwide.formats import safetensors
-    from deepwide.formats.huggingface import read_config
 
     container = safetensors.read(path)
     if shard := SHARD.search(path.name):
         return _undescribed(path, container, f"one of {int(shard[1])} files; the whole is counted from its .index.json")
+    if path.with_name("config.json").is_file():
+        return _from_beside(path, container, like)
+    return _undescribed(path, container)
+
+
+def _from_beside(path: Path, container: Container, like: str) -> Model:
+    """The tensors, held against the config.json in the same folder."""
+    from deepwide.formats.huggingface import read_config
+
     beside = path.with_name("config.json")
-    if not beside.is_file():
-        return _undescribed(path, container)
     try:
         config = json_table(beside)
         found = read_config(config, like=like, where=printable(beside))
     except BadInput as error:
         return _undescribed(path, container, str(error))
     return _described(path, container, config, found)
+
+
+def _untied_against_habit(container: Container, family: str) -> tuple[str, ...]:
+    """What to say of a head that lies beside an embedding of its shape, in a family that usually ties the two."""
+    from deepwide.formats.defaults import declared
+
+    embedding, head = embedding_and_head(container)
+    if not embedding or not head or embedding.shape != head.shape or not declared(family).get("tie_word_embeddings"):
+        return ()
+    fewer = f"{prod(head.shape):,} fewer if it is the same matrix"
+    return (f"{head.name} is stored beside {embedding.name}, which this family ties to it: {fewer}",)
 
 
 def _undescribed(path: Path, container: Container, reason: str = "", config: Mapping[str, Any] | None = None) -> Model:
@@ -86,7 +98,7 @@ def _undescribed(path: Path, container: Container, reason: str = "", config: Map
 
 def _experts(experts: Any, active_experts: Any) -> dict[str, int]:
     """How many experts a token meets, where that is said."""
-    said = isinstance(experts, int) and isinstance(active_experts, int)
+    said = isinstance(experts, int) and isinstance(active_experts, int) and 0 < active_experts <= experts
     return {"experts": experts, "active_experts": active_experts} if said else {}
 
 

@@ -150,13 +150,14 @@ def _spelled_out(r: Forward, s: Heads, query: Tensor, key: Tensor, value: Tensor
     key, value = _repeated(r, s, key, query.width), _repeated(r, s, value, values)
     if sdpa:
         query, key = cast(like(query), size), cast(like(key, query.width), size)
+        value = value if value.element_bytes == size else cast(like(value, values), size)
     t.keep(_operand(r, query, query.width), _operand(r, key, query.width))
     keys = (r.other_tokens if s.across else r.tokens) + int(s.sinks)
     scores = t.tensor(query.rows * s.heads, keys, size)
     if r.habit.capped_scores:
         t.keep(scores)
     weights = dropped(t, softmax(t, scores, FLOAT32_BYTES if r.habit.float32_softmax else size), r.dropout.scores)
-    t.keep(weights, _operand(r, cast(value, size), values))
+    t.keep(weights, _operand(r, value, values))
     if sdpa and r.biased and r.causal and not s.across:
         t.keep(t.tensor(r.tokens, r.tokens, 1))  # which of the bias's entries the causal mask lets through
     return t.tensor(query.rows, values)

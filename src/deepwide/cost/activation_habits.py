@@ -22,7 +22,8 @@ class Habit:
     are put together anew. `capped_scores` and `capped_logits` go through a tanh. `mask_kept`: layers are called with
     the mask of scores, so that a recomputed one keeps it. `position_rows` says how often the indices of learned
     positions are kept: for each sequence of the batch ("batch"), once ("row"), or not, being a buffer ("").
-    `dropped_embedding` and `dropped_final` tell whether there is a dropout after the embedding, and after all layers.
+    `dropped_embedding` and `dropped_final` tell whether there is a dropout after the embedding, and after all layers;
+    `drops` where dropout acts in a model whose config does not say.
     Of experts: `float32_router` whether the router reads a float32 copy; `every_expert` whether all experts run on
     all tokens; `gate_steps` how many more tensors of their width a gate keeps that is spelled out.
     """
@@ -41,6 +42,7 @@ class Habit:
     position_rows: str = "row"
     dropped_embedding: bool = True
     dropped_final: bool = False
+    drops: tuple[str, ...] = ()
     float32_router: bool = False
     every_expert: bool = False
     gate_steps: int = 0
@@ -66,13 +68,21 @@ LLAMA = Habit()
 LATE = Habit(rms_norm="late")
 GEMMA = Habit(rms_norm="gemma")
 NATIVE = Habit(float32_softmax=False)
-BERT = replace(NATIVE, position_rows="")
-GPT2 = replace(NATIVE, fused_qkv=True, mask_kept=True)
+BERT = replace(NATIVE, position_rows="", drops=("embedding", "scores", "output"))
+ROBERTA = replace(BERT, position_rows="batch")
+GPT2 = replace(NATIVE, fused_qkv=True, mask_kept=True, drops=BERT.drops)
 NEOX = Habit(fused_qkv=True, rotary_parts=4, rotary_joins=True)
 HALF_TURNED = Habit(rotary_parts=2, rotary_joins=True)
 COHERE = Habit(layer_norm="cohere")
-BART = replace(NATIVE, mask_kept=True, float32_loss=False)
-T5 = replace(NATIVE, rms_norm="t5", gated_gelu="gelu_new", mask_kept=True, dropped_final=True)
+BART = replace(NATIVE, mask_kept=True, float32_loss=False, drops=("embedding", "output"))
+T5 = replace(
+    NATIVE,
+    rms_norm="t5",
+    gated_gelu="gelu_new",
+    mask_kept=True,
+    dropped_final=True,
+    drops=("embedding", "scores", "output", "inner", "final"),
+)
 
 # Families with the same habits, as their modelling files of transformers 5.23 show.
 ALIKE: tuple[tuple[Habit, str], ...] = (
@@ -95,12 +105,14 @@ ALIKE: tuple[tuple[Habit, str], ...] = (
     (Habit(fused_qkv=True, position_rows="", float32_loss=True), "modernbert"),
     (GPT2, "gpt2 gpt-sw3 openai-gpt"),
     (replace(NATIVE, fused_qkv=True), "falcon mpt"),
-    (Habit(position_rows="batch", dropped_embedding=False), "opt"),
+    (Habit(position_rows="batch", dropped_embedding=False, drops=("output",)), "opt"),
     (BERT, "albert bert bert-generation big_bird deberta deberta-v2 distilbert electra ernie esm ibert layoutlm luke"),
-    (BERT, "jina_embeddings_v3 megatron-bert mobilebert nomic_bert nystromformer rembert roc_bert roformer squeezebert"),
-    (replace(BERT, position_rows="batch"), "camembert convbert data2vec-text gte mpnet roberta roberta-prelayernorm"),
-    (replace(BERT, position_rows="batch"), "xlm xlm-roberta xlm-roberta-xl xmod flaubert"),
-    (NATIVE, "biogpt gpt_neo gptj xglm xlnet"),
+    (BERT, "jina_embeddings_v3 megatron-bert mobilebert nomic_bert nystromformer rembert roc_bert roformer"),
+    (BERT, "squeezebert tapas"),
+    (ROBERTA, "camembert convbert data2vec-text flaubert gte mpnet roberta roberta-prelayernorm"),
+    (ROBERTA, "xlm xlm-roberta xlm-roberta-xl xmod"),
+    (NATIVE, "gpt_neo gptj"),
+    (replace(NATIVE, drops=BERT.drops), "biogpt xglm xlnet"),
     (replace(NATIVE, every_expert=True), "llama4_text"),
     (BART, "bart bigbird_pegasus blenderbot blenderbot-small fsmt led m2m_100 marian mbart musicgen mvp nllb-moe"),
     (BART, "pegasus pegasus_x plbart prophetnet seamless_m4t trocr whisper"),
@@ -125,15 +137,12 @@ def habit(family: str) -> Habit:
 
 
 def dropout(config: Mapping[str, Any]) -> Dropout:
-    """Where a config's rates switch dropout on; what the config leaves out is answered by its class."""
-    from deepwide.formats.huggingface import defaults
-
-    family = str(config.get("model_type", ""))
-    known, written = {**defaults().get(family, {}), **config}, habit(family)
+    """Where a config's rates switch dropout on; where it gives no rate, the family's own custom holds."""
+    written = habit(str(config.get("model_type", "")))
     absent = {"embedding": not written.dropped_embedding, "final": not written.dropped_final}
-    return Dropout(**{f.name: not absent.get(f.name) and _rate(known, f.name) > 0 for f in fields(Dropout)})
+    return Dropout(**{f.name: not absent.get(f.name) and _acts(config, written, f.name) for f in fields(Dropout)})
 
 
-def _rate(config: Mapping[str, Any], place: str) -> float:
-    given = (config[name] for name in RATES[place] if name in config)
-    return next((rate for rate in given if isinstance(rate, int | float)), 0.0)
+def _acts(config: Mapping[str, Any], written: Habit, place: str) -> bool:
+    rates = [config[name] for name in RATES[place] if isinstance(config.get(name), int | float)]
+    return bool(rates[0] > 0) if rates else place in written.drops

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from deepwide.architecture.model import Architecture
 from deepwide.errors import BadInput
+from deepwide.formats.fields import MOST_LAYERS
 from deepwide.formats.gguf import Skipped
 from deepwide.formats.gguf_described import Described, described
 from deepwide.formats.gguf_families import HEADLESS, MODEL_TYPES, OWN
@@ -62,6 +63,8 @@ def as_config(container: Container) -> dict[str, object]:
     for key in ("block_count", "embedding_length"):  # without these, a family's defaults would describe another model
         if file(key) is None:
             raise BadInput(f"{file.architecture}.{key} is missing from the metadata; give the model's config.json")
+    if (layers := file("block_count")) > MOST_LAYERS:
+        raise BadInput(f"{file.architecture}.block_count={layers} must lie between 0 and {MOST_LAYERS}")
     config: dict[str, object] = {"model_type": MODEL_TYPES.get(file.architecture, file.architecture)}
     config |= {field: value for field, key in KEYS.items() if (value := file(key)) is not None}
     config |= {field: tensor in file for field, tensor in FLAGS.items()}
@@ -71,7 +74,7 @@ def as_config(container: Container) -> dict[str, object]:
     config |= _experts(file, config)
     config |= _windows(file)
     if drafting := file("nextn_predict_layers"):
-        config["num_hidden_layers"] = max(0, file("block_count", 0) - drafting)
+        config["num_hidden_layers"] = max(0, layers - drafting)
     return config | (OWN[file.architecture](file, config) if file.architecture in OWN else {})
 
 

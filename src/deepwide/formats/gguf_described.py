@@ -14,6 +14,7 @@ from typing import Any
 from deepwide.errors import BadInput
 from deepwide.formats.tensors import Container, shown
 
+BY_LAYER = ("feed_forward_length", "attention.head_count", "attention.head_count_kv", "attention.key_length")
 _BLOCK = re.compile(r"(?:(?:enc|dec)\.)?blk\.(\d{1,6})\.(.+)")
 
 
@@ -27,10 +28,15 @@ class Described:
     layers: Mapping[str, frozenset[int]]
 
     def __call__(self, key: str, otherwise: Any = None) -> Any:
-        """A whole number, or one for each layer where they differ; `otherwise` where the file does not give it."""
+        """A whole number, or one for each layer where they may differ; `otherwise` where the file does not give it."""
         name = f"{self.architecture}.{key}"
         value = self.metadata.get(name)
-        return otherwise if value is None else _whole(name, value)
+        if value is None:
+            return otherwise
+        values = _whole(name, value)
+        if len(values) > 1 and key not in BY_LAYER:
+            raise BadInput(f"{name}={shown(value)} must be the same for every layer; give the config.json")
+        return values if len(values) > 1 else values[0]
 
     def __contains__(self, tensor: str) -> bool:
         """Whether a tensor of that name exists, as a whole name or in some layer."""
@@ -64,11 +70,11 @@ def described(container: Container) -> Described:
     )
 
 
-def _whole(name: str, value: object) -> int | tuple[int, ...]:
-    """A whole number of at least 0, or one for each layer where they differ; a 0 only says that a layer has none."""
+def _whole(name: str, value: object) -> tuple[int, ...]:
+    """Whole numbers of at least 0, one if all are equal; a 0 among others only says that a layer has none."""
     values = value if isinstance(value, tuple) else (value,)
     whole = tuple(v for v in values if type(v) is int and v >= 0)
     if not whole or len(whole) != len(values):
         raise BadInput(f"{name}={shown(value)} must be a whole number, or one for each layer; give the config.json")
     distinct = set(whole) - {0} or {0}
-    return whole if len(distinct) > 1 else distinct.pop()
+    return whole if len(distinct) > 1 else tuple(distinct)
