@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from deepwide.architecture.attention import Attention
-from deepwide.architecture.ffn import Experts, FeedForward
+from deepwide.architecture.experts import Experts
+from deepwide.architecture.ffn import FeedForward
 from deepwide.architecture.ledger import lower
 from deepwide.architecture.model import Architecture, Branch, Layer, Run, Stack
 from deepwide.architecture.parts import LAYER, RMS, Head, TokenEmbedding

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from deepwide.answers.models import Model, find_model
 from deepwide.architecture.flops import Convention, Pass, backward_flops, context_flops, forward_flops, token_flops
@@ -22,8 +22,7 @@ FLOPS_CONVENTION = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class Row(NamedTuple):
     """One row of the ledger, with its formula where the architecture is known."""
 
     name: str
@@ -142,24 +141,20 @@ def _row(w: Weight) -> Row:
 
 
 def _row_dict(row: Row) -> dict[str, Any]:
-    values = {name: getattr(row, name) for name in Row.__slots__}
-    return {name: list(v) if isinstance(v, tuple) else v for name, v in values.items() if v != ""}
+    return {name: list(v) if isinstance(v, tuple) else v for name, v in row._asdict().items() if v != ""}
 
 
 def _explained(model: Model) -> tuple[Row, ...]:
     """Rows with their formulae in symbols and in numbers, and how each grows with the width and the depth."""
     if model.architecture is None or lower(model.architecture).weights != model.ledger.weights:
         return tuple(_row(w) for w in model.ledger.weights)  # rows of stored tensors follow from no formula
-    from dataclasses import replace
-
     from deepwide.architecture.symbols import symbolic
     from deepwide.architecture.walk import widened
 
     spelled = lower(symbolic(model.architecture)).weights
     wider = lower(widened(model.architecture)).weights
     return tuple(
-        replace(
-            _row(w),
+        _row(w)._replace(
             formula=getattr(s.parameters, "text", ""),
             numbers=getattr(s.parameters, "numbers", ""),
             grows=_growth(w, d),

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from deepwide.answers.models import Model
-from deepwide.architecture.ffn import Experts
+from deepwide.architecture.experts import Experts
 from deepwide.architecture.sizes import bodies, sizes, whole
 from deepwide.cost.kernels import Machine, decode_token_s
 from deepwide.cost.memory import cached_elements

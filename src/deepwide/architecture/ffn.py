@@ -1,11 +1,15 @@
-"""Feed-forward networks: plain, gated, and mixtures of experts with shared and routed ones."""
+"""Feed-forward networks, plain and gated."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from deepwide.architecture.site import Site, lowers
 from deepwide.units import Num
+
+if TYPE_CHECKING:
+    from deepwide.architecture.experts import Experts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,65 +25,15 @@ class FeedForward:
     name: str = "ffn"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Experts:
-    """A mixture of experts: a router sends each token to `active_experts` of `experts` networks of width `ffn`.
-
-    `shared` is a network that every token passes, with a scalar gate when `shared_gate`.
-    `router_outputs` differs from `experts` where some choices are no experts; `width` is the experts'
-    own input width where they work in a smaller space. `router_inputs` is what the router reads where it has
-    layers of its own before it. `balance` is a number per choice that evens out their load, set by rule and yet
-    stored as a parameter. `output_bias` is one bias for all experts. `idle_experts` have gate and up projections
-    that no token meets (LongCat-Flash keeps them for its choices that are no experts).
-    """
-
-    experts: Num
-    active_experts: Num
-    ffn: Num
-    gated: bool = True
-    bias: bool = False
-    activation: str = "silu"
-    router_bias: bool = False
-    router_outputs: Num | None = None
-    router_inputs: Num | None = None
-    balance: bool = False
-    output_bias: bool = False
-    idle_experts: Num = 0
-    shared: FeedForward | None = None
-    shared_copies: Num = 1
-    shared_gate: bool = False
-    width: Num | None = None
-    name: str = "ffn"
-
-
 @lowers(FeedForward)
 def feed_forward(at: Site, f: FeedForward) -> None:
     """gate and up [hidden, ffn], down [ffn, hidden]."""
     at.part = "ffn"
     inputs = at.hidden if f.inputs is None else f.inputs
-    _network(at, f, inputs, inputs if f.outputs is None else f.outputs, "")
+    network(at, f, inputs, inputs if f.outputs is None else f.outputs, "")
 
 
-@lowers(Experts)
-def experts(at: Site, e: Experts) -> None:
-    """router [hidden, experts]; gate and up [hidden, ffn], down [ffn, hidden] in each expert."""
-    at.part = "ffn"
-    outputs = e.experts if e.router_outputs is None else e.router_outputs
-    router_inputs = at.hidden if e.router_inputs is None else e.router_inputs
-    at.matrix("router", router_inputs, outputs, bias=e.router_bias, part="router")
-    if e.balance:
-        at.vector("router.balance", outputs, part="router")
-    width = at.hidden if e.width is None else e.width
-    _network(at, e, width, width, "expert_", copies=e.experts, active=e.active_experts, idle=e.idle_experts)
-    if e.output_bias:
-        at.bias("expert_down", width, part="ffn")
-    if e.shared:
-        _network(at, e.shared, at.hidden, at.hidden, "shared_", copies=e.shared_copies, active=e.shared_copies)
-    if e.shared_gate:
-        at.matrix("shared_gate_scalar", at.hidden, 1, part="router")
-
-
-def _network(
+def network(
     at: Site,
     f: FeedForward | Experts,
     inputs: Num,

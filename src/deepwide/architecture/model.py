@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, TypeAlias
 from deepwide.units import Num
 
 if TYPE_CHECKING:
-    from deepwide.architecture.attention import Attention, LatentAttention
+    from deepwide.architecture.attention import Attention
     from deepwide.architecture.composite import Assembly, Beside
+    from deepwide.architecture.experts import Experts
     from deepwide.architecture.extras import Convolution, Linear, Operation, Table, Vector
-    from deepwide.architecture.ffn import Experts, FeedForward
+    from deepwide.architecture.ffn import FeedForward
+    from deepwide.architecture.latent import LatentAttention
     from deepwide.architecture.linear import DeltaNet, LightningAttention, MatrixLSTM
     from deepwide.architecture.parts import Head, Norm, NormLayer, Positions, TokenEmbedding
     from deepwide.architecture.recurrent import GatedRecurrence, Mamba, Mamba2, ShortConvolution, TimeMix

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
-from deepwide.architecture.attention import Attention, LatentAttention
-from deepwide.architecture.ffn import Experts, FeedForward
 from deepwide.architecture.model import Architecture, Body
 from deepwide.units import Num
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sizes:
+class Sizes(NamedTuple):
     """Layers, widths and heads of the main stack; None where the model has no such part.
 
     With several kinds of layers the first of a kind speaks for all.
@@ -46,22 +43,20 @@ def _parts(body: Body) -> list[Body]:
 
 
 def sizes(architecture: Architecture) -> Sizes:
-    """The headline sizes."""
+    """The headline sizes. Parts are told by the sizes they have, so that none is imported to be asked for."""
     found = bodies(architecture)
-    mixer = next((b for b in found if isinstance(b, Attention | LatentAttention)), None)
-    plain = mixer if isinstance(mixer, Attention) else None
-    moe = next((b for b in found if isinstance(b, Experts)), None)
-    dense = next((b for b in found if isinstance(b, FeedForward)), None)
-    latent = mixer.nope_dim + mixer.rope_dim if isinstance(mixer, LatentAttention) else None
+    mixer = next((body for body in found if hasattr(body, "query_dim")), None)
+    experts = next((body for body in found if hasattr(body, "ffn") and hasattr(body, "experts")), None)
+    network = next((body for body in found if hasattr(body, "ffn") and body is not experts), experts)
     return Sizes(
         layers=architecture.main.layers,
         hidden=architecture.main.hidden,
         vocab=architecture.vocab,
-        heads=mixer.heads if mixer else None,
-        kv_heads=plain.kv_heads if plain else None,
-        head_dim=plain.head_dim if plain else latent,
-        ffn=dense.ffn if dense else moe.ffn if moe else None,
-        experts=moe.experts if moe else None,
-        active_experts=moe.active_experts if moe else None,
+        heads=getattr(mixer, "heads", None),
+        kv_heads=getattr(mixer, "kv_heads", None),
+        head_dim=getattr(mixer, "query_dim", None),
+        ffn=getattr(network, "ffn", None),
+        experts=getattr(experts, "experts", None),
+        active_experts=getattr(experts, "active_experts", None),
         context=architecture.context,
     )

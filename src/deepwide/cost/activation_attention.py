@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from deepwide.architecture.attention import Attention, LatentAttention
+from deepwide.architecture.attention import Attention
+from deepwide.architecture.latent import LatentAttention
 from deepwide.cost.activation_rules import Forward, normed
 from deepwide.cost.activation_tape import (
     FLOAT32_BYTES,

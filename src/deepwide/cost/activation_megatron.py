@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from deepwide.architecture.attention import Attention, LatentAttention
+from deepwide.architecture.attention import Attention
 from deepwide.architecture.composite import Beside
-from deepwide.architecture.ffn import Experts, FeedForward
+from deepwide.architecture.experts import Experts
+from deepwide.architecture.ffn import FeedForward
+from deepwide.architecture.latent import LatentAttention
 from deepwide.architecture.model import Architecture, Body, Layer
 from deepwide.architecture.site import LOWER, Site
 from deepwide.units import Num, Real

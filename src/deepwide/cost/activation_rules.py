@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from deepwide.architecture.ffn import Experts, FeedForward
+from deepwide.architecture.experts import Experts
+from deepwide.architecture.ffn import FeedForward
 from deepwide.architecture.model import Body
 from deepwide.architecture.parts import Norm
 from deepwide.architecture.rows import Chunks, Op, Scores

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from deepwide.architecture import extras, parts
-from deepwide.architecture.attention import Attention, LatentAttention
+from deepwide.architecture.attention import Attention
 from deepwide.architecture.composite import Beside
-from deepwide.architecture.ffn import Experts, FeedForward
+from deepwide.architecture.experts import Experts
+from deepwide.architecture.ffn import FeedForward
+from deepwide.architecture.latent import LatentAttention
 from deepwide.architecture.model import Architecture, Body, Branch, Layer, Run, Small, Stack
 from deepwide.cost.activation_attention import attention, latent_attention
 from deepwide.cost.activation_rules import Forward, by_rows, experts, feed_forward, normed

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from deepwide.architecture.attention import Attention
-from deepwide.architecture.ffn import Experts, FeedForward
+from deepwide.architecture.ffn import FeedForward
 from deepwide.architecture.model import Body, Branch, Layer, Run
 from deepwide.architecture.parts import LAYER, LAYER_NO_BIAS, RMS, Norm
 from deepwide.errors import BadInput
@@ -126,6 +126,8 @@ def feed_forward(c: Fields, kind: str = DENSE) -> FeedForward:
 
 def experts(c: Fields, kind: str = SPARSE) -> Experts:
     """The family's mixture of experts."""
+    from deepwide.architecture.experts import Experts
+
     ffn = c.number("expert_ffn", c("ffn"))
     number, active = c.number("experts"), c.number("active_experts", 1)
     if isinstance(number, int) and isinstance(active, int) and active > number:

@@ -8,8 +8,9 @@ from math import isqrt
 from typing import Any
 
 from deepwide.architecture.attention import Attention
+from deepwide.architecture.experts import Experts
 from deepwide.architecture.extras import Linear, Operation, Table, Vector
-from deepwide.architecture.ffn import Experts, FeedForward
+from deepwide.architecture.ffn import FeedForward
 from deepwide.architecture.model import Architecture, Body, Small
 from deepwide.architecture.parts import RMS, Norm, NormLayer
 from deepwide.errors import BadInput

@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from deepwide.architecture.attention import Attention
+from deepwide.architecture.experts import Experts
 from deepwide.architecture.extras import Linear, Operation, Table, Vector
-from deepwide.architecture.ffn import Experts, FeedForward
+from deepwide.architecture.ffn import FeedForward
 from deepwide.architecture.model import Architecture, Body, Small, Stack
 from deepwide.architecture.parts import LAYER, RMS, NormLayer
 from deepwide.errors import BadInput

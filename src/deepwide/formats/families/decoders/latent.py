@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from deepwide.architecture.attention import LatentAttention
+from deepwide.architecture.experts import Experts
 from deepwide.architecture.extras import Linear
-from deepwide.architecture.ffn import Experts
+from deepwide.architecture.latent import LatentAttention
 from deepwide.architecture.model import Architecture, Branch, Layer, Run, Small, Stack
 from deepwide.architecture.parts import RMS, NormLayer
 from deepwide.errors import BadInput

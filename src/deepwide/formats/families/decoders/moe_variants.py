@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from deepwide.architecture.experts import Experts
 from deepwide.architecture.extras import Linear, Vector
-from deepwide.architecture.ffn import Experts
 from deepwide.architecture.model import Body, Small
 from deepwide.architecture.parts import RMS, NormLayer
 from deepwide.architecture.recurrent import ShortConvolution

@@ -10,8 +10,9 @@ from dataclasses import replace
 from typing import Any
 
 from deepwide.architecture.composite import Beside
+from deepwide.architecture.experts import Experts
 from deepwide.architecture.extras import Linear
-from deepwide.architecture.ffn import Experts, FeedForward
+from deepwide.architecture.ffn import FeedForward
 from deepwide.architecture.model import Small
 from deepwide.architecture.recurrent import GatedRecurrence
 from deepwide.errors import BadInput

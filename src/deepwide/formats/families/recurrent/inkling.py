@@ -10,8 +10,9 @@ from typing import Any
 
 from deepwide.architecture.attention import Attention
 from deepwide.architecture.composite import Assembly
+from deepwide.architecture.experts import Experts
 from deepwide.architecture.extras import Convolution, Linear, Operation, Vector
-from deepwide.architecture.ffn import Experts, FeedForward
+from deepwide.architecture.ffn import FeedForward
 from deepwide.architecture.model import Small
 from deepwide.architecture.parts import RMS, NormLayer
 from deepwide.errors import BadInput
