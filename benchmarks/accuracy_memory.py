@@ -15,8 +15,8 @@ from accuracy_rows import Row, csv_rows
 
 from deepwide.answers.memory import Load, memory_parts
 from deepwide.answers.models import find_model
-from deepwide.cost.activation_habits import NO_DROPOUT, dropout
-from deepwide.cost.activations import saved_activation_bytes
+from deepwide.cost.activations.habits import NO_DROPOUT, dropout
+from deepwide.cost.activations.saved import saved_activation_bytes
 from deepwide.errors import BadInput
 from deepwide.formats.huggingface import read_config
 

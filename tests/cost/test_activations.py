@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from deepwide.architecture.model import Architecture
-from deepwide.cost.activation_habits import NO_DROPOUT, Dropout, dropout
-from deepwide.cost.activation_megatron import Sharding, layer_activation_bytes_megatron, megatron_activation_bytes
-from deepwide.cost.activation_tape import Tape, linear, multiplied, softmax, view
-from deepwide.cost.activations import inference_activation_bytes, saved_activation_bytes
+from deepwide.cost.activations.habits import NO_DROPOUT, Dropout, dropout
+from deepwide.cost.activations.megatron import Sharding, layer_activation_bytes_megatron, megatron_activation_bytes
+from deepwide.cost.activations.saved import saved_activation_bytes
+from deepwide.cost.activations.tape import Tape, linear, multiplied, softmax, view
 from deepwide.errors import BadInput
 from deepwide.formats.huggingface import read_config
 
@@ -240,22 +240,6 @@ def test_a_whole_model_is_its_layers_and_its_two_ends() -> None:
     assert 12 * layer + ends == megatron_activation_bytes(model, batch=2, tokens=256)
     asked = saved(model, 2, 256, attention="eager", dropout=dropout(GPT2), convention="megatron")
     assert 12 * layer + ends == asked
-
-
-def test_inference_works_in_its_widest_part_or_in_its_logits() -> None:
-    model = read(LLAMA)
-    prefill = inference_activation_bytes(model, batch=1, tokens_at_once=512)
-    assert 512 * 2 * (2 * 256 + 3 * 688) == prefill
-    decode = inference_activation_bytes(model, batch=1, tokens_at_once=1)
-    assert 2 * (2 * 256 + 3 * 688) == decode
-    wide = read(LLAMA, vocab_size=100_000)
-    assert 512 * (2 * 256 + 4 * 100_000) == inference_activation_bytes(wide, batch=1, tokens_at_once=512, logits="all")
-
-
-def test_inference_of_many_batches_equals_one_at_a_time() -> None:
-    model, batches = read(MIXTRAL), np.array([1, 7, 300])
-    many = inference_activation_bytes(model, batch=batches, tokens_at_once=4)
-    assert [inference_activation_bytes(model, batch=int(b), tokens_at_once=4) for b in batches] == many.tolist()
 
 
 @pytest.mark.parametrize("wrong", [{"attention": "flsh"}, {"dtype": "fp8"}, {"recompute": "some"}, {"convention": "x"}])

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from deepwide.answers.models import Model, find_model
-from deepwide.cost.activations import saved_activation_bytes
+from deepwide.cost.activations.saved import saved_activation_bytes
 from deepwide.cost.memory import (
     ADAPTER_BYTES,
     OPTIMIZERS,

@@ -6,7 +6,7 @@ A family differs from another only in its answers (`families/`); a hybrid adds a
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deepwide.architecture.attention import Attention
 from deepwide.architecture.ffn import FeedForward
@@ -14,6 +14,9 @@ from deepwide.architecture.model import Body, Branch, Layer, Run
 from deepwide.architecture.parts import LAYER, LAYER_NO_BIAS, RMS, Norm
 from deepwide.errors import BadInput
 from deepwide.formats.fields import Fields
+
+if TYPE_CHECKING:
+    from deepwide.architecture.experts import Experts
 
 NORMS = {"rms": RMS, "layer": LAYER, "layer_no_bias": LAYER_NO_BIAS, "none": Norm(kind="layer", scale=False)}
 FULL, SLIDING, LINEAR = "full_attention", "sliding_attention", "linear_attention"

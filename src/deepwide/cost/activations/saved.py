@@ -10,14 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from deepwide.architecture.ledger import Ledger, lower
 from deepwide.architecture.model import Architecture
-from deepwide.architecture.rows import Op
-from deepwide.cost.activation_habits import NO_DROPOUT, Dropout, habit
-from deepwide.cost.activation_megatron import megatron_activation_bytes
-from deepwide.cost.activation_rules import Forward
-from deepwide.cost.activation_stacks import model
-from deepwide.cost.activation_tape import FLOAT32_BYTES, Tape
+from deepwide.cost.activations.habits import NO_DROPOUT, Dropout, habit
+from deepwide.cost.activations.megatron import megatron_activation_bytes
+from deepwide.cost.activations.rules import Forward
+from deepwide.cost.activations.stacks import model
+from deepwide.cost.activations.tape import Tape
 from deepwide.errors import BadInput, did_you_mean
 from deepwide.units import Num, Real
 
@@ -79,49 +77,3 @@ def _known(name: str, value: str, known: Iterable[str]) -> None:
     if value not in known:
         expected = ", ".join(known)
         raise BadInput(f"{name}={value!r} is not known{did_you_mean(value, known)}; expected one of {expected}")
-
-
-def inference_activation_bytes(
-    architecture: Architecture, *, batch: Num, tokens_at_once: Num, dtype_bytes: Num = 2, logits: str = "last"
-) -> Num:
-    """The most that inference works in at one time, weights and cache apart, for `tokens_at_once` of each sequence.
-
-    Either the widest part of a layer: the residual stream, its normed copy, the outputs of the part's projections and
-    what is made of them; or the head: the residual stream and logits in float32, of the last token of each sequence
-    or of all. Scores are never written out, as every engine fuses them.
-    """
-    _known("logits", logits, ("last", "all"))
-    rows, hidden = batch * tokens_at_once, architecture.main.hidden
-    layers = [rows * dtype_bytes * (2 * hidden + width) for width in _widths(lower(architecture))]
-    scored = batch if logits == "last" else rows
-    head = rows * dtype_bytes * hidden + scored * FLOAT32_BYTES * architecture.vocab
-    return _largest([head, *layers])
-
-
-def _widths(ledger: Ledger) -> list[Num]:
-    """Elements per token that each part of a layer has at once; parts on a fixed number of rows are left out."""
-    parts: dict[str, Num] = {}
-    for op in ledger.ops:
-        part = op.name.rpartition(".")[0]
-        if op.rows is None and op.part != "head":
-            parts[part] = parts.get(part, 0) + _width(op)
-    return list(parts.values())
-
-
-def _width(op: Op) -> Num:
-    """Elements per token that one operation writes and that stay until the part is done."""
-    written = op.kind in ("attention", "activation", "scan", "conv")
-    if op.kind == "matmul" and op.name.rpartition(".")[2] not in WRITERS:
-        written = True
-    return op.n * op.active if written else 0
-
-
-def _largest(values: list[Num]) -> Num:
-    """The largest of some numbers, or element by element of some arrays."""
-    if all(isinstance(value, int) for value in values):
-        return max(values)
-    from functools import reduce
-
-    import numpy as np
-
-    return reduce(np.maximum, values)

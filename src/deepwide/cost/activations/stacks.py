@@ -11,9 +11,9 @@ from deepwide.architecture.experts import Experts
 from deepwide.architecture.ffn import FeedForward
 from deepwide.architecture.latent import LatentAttention
 from deepwide.architecture.model import Architecture, Body, Branch, Layer, Run, Small, Stack
-from deepwide.cost.activation_attention import attention, latent_attention
-from deepwide.cost.activation_rules import Forward, by_rows, experts, feed_forward, normed
-from deepwide.cost.activation_tape import FLOAT32_BYTES, Tensor, activated, cross_entropy, dropped, like, linear
+from deepwide.cost.activations.attention import attention, latent_attention
+from deepwide.cost.activations.rules import Forward, by_rows, experts, feed_forward, normed
+from deepwide.cost.activations.tape import FLOAT32_BYTES, Tensor, activated, cross_entropy, dropped, like, linear
 from deepwide.units import Num
 
 STORED = ("learned", "sinusoidal")

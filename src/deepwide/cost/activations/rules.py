@@ -14,8 +14,8 @@ from deepwide.architecture.model import Body
 from deepwide.architecture.parts import Norm
 from deepwide.architecture.rows import Chunks, Op, Scores
 from deepwide.architecture.site import LOWER, Site
-from deepwide.cost.activation_habits import Dropout, Habit
-from deepwide.cost.activation_tape import (
+from deepwide.cost.activations.habits import Dropout, Habit
+from deepwide.cost.activations.tape import (
     FLOAT32_BYTES,
     Tape,
     Tensor,

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from deepwide.architecture.attention import Attention
 from deepwide.architecture.latent import LatentAttention
-from deepwide.cost.activation_rules import Forward, normed
-from deepwide.cost.activation_tape import (
+from deepwide.cost.activations.rules import Forward, normed
+from deepwide.cost.activations.tape import (
     FLOAT32_BYTES,
     Tensor,
     activated,
