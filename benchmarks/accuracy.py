@@ -41,7 +41,9 @@ def main() -> None:
         sys.exit(f"no folder called {given.data}; name one with --data or DEEPWIDE_REFERENCE")
     sections = {name: list(read(given.data)) for name, read in SECTIONS.items() if given.only in (None, name)}
     if given.json:
-        report = {name: {"groups": groups(rows), "rows": [r.to_dict() for r in rows]} for name, rows in sections.items()}
+        report = {
+            name: {"groups": groups(rows), "rows": [r.to_dict() for r in rows]} for name, rows in sections.items()
+        }
         print(json.dumps({"sections": report}))
     else:
         print("\n".join(line for name, rows in sections.items() for line in markdown(name, rows)))

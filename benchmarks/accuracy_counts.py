@@ -22,7 +22,9 @@ def rows(folder: Path) -> Iterator[Row]:
     for case in json_lines(folder, "zoo*.jsonl"):
         yield from _counted(case, case["name"], case.get("exact_params"))
     for case in json_lines(folder, "arch*.jsonl"):
-        yield from _counted(case, f"{case['arch']} ({case['model_type']}, {case.get('task', '')})", case.get("params_total"))
+        yield from _counted(
+            case, f"{case['arch']} ({case['model_type']}, {case.get('task', '')})", case.get("params_total")
+        )
 
 
 def _counted(case: dict[str, Any], name: str, published: int | None) -> Iterator[Row]:

@@ -21,7 +21,14 @@ from deepwide.errors import BadInput
 from deepwide.formats.huggingface import read_config
 
 SERVED_SHARE = 0.1  # the interval of a serving process: allocator and framework differ by this much
-PRECISIONS = {"bf16": "bf16", "fp16": "fp16", "gptq-int8": "int8", "gptq-int4": "int4", "awq-int4": "int4", "awq": "int4"}
+PRECISIONS = {
+    "bf16": "bf16",
+    "fp16": "fp16",
+    "gptq-int8": "int8",
+    "gptq-int4": "int4",
+    "awq-int4": "int4",
+    "awq": "int4",
+}
 
 
 def rows(folder: Path) -> Iterator[Row]:

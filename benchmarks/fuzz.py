@@ -25,7 +25,7 @@ from random import Random
 from typing import Any, NoReturn
 
 from deepwide.errors import BadInput
-from deepwide.formats import gguf, gguf_config, safetensors, tensors
+from deepwide.formats.weights import gguf, gguf_config, safetensors, tensors
 
 MOST_SECONDS = 1.0
 MOST_BYTES = 64 * 10**6

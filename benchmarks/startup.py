@@ -76,7 +76,9 @@ def report(timed: dict[str, list[str]], runs: int) -> None:
             walls[name].append(wall_s(command))
     medians = {name: statistics.median(values) for name, values in walls.items()}
     for name, values in walls.items():
-        print(f"{name:<28} median {1e3 * medians[name]:8.1f} ms   min {1e3 * min(values):8.1f} ms   ({len(values)} runs)")
+        print(
+            f"{name:<28} median {1e3 * medians[name]:8.1f} ms   min {1e3 * min(values):8.1f} ms   ({len(values)} runs)"
+        )
     if "transformers, meta device" in medians:
         ratio = medians["transformers, meta device"] / medians["deepwide count FOLDER"]
         print(f"the same config: deepwide is {ratio:.0f} times as fast as the meta device")
@@ -98,7 +100,9 @@ def in_process() -> None:
     number, repeats = 300, 9
     times = timeit.repeat(lambda: lower(read_config(LLAMA_2_7B)).parameters(), number=number, repeat=repeats)
     per_count = [1e6 * t / number for t in times]
-    print(f"{'in process, config read':<28} median {statistics.median(per_count):8.1f} us   min {min(per_count):8.1f} us")
+    print(
+        f"{'in process, config read':<28} median {statistics.median(per_count):8.1f} us   min {min(per_count):8.1f} us"
+    )
 
 
 if __name__ == "__main__":

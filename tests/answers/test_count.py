@@ -42,7 +42,11 @@ def test_everything_is_json_and_whole() -> None:
 def test_explained_rows_carry_formulae_and_growth() -> None:
     rows = {row.name: row for row in count("llama-3-8b", explain=True).rows}
     gate = rows["decoder.ffn.gate"]
-    assert ("hidden · ffn · layers", "4,096 · 14,336 · 32", "hidden² · layers") == (gate.formula, gate.numbers, gate.grows)
+    assert ("hidden · ffn · layers", "4,096 · 14,336 · 32", "hidden² · layers") == (
+        gate.formula,
+        gate.numbers,
+        gate.grows,
+    )
     assert "hidden" == rows["embedding.tokens"].grows
 
 

@@ -59,7 +59,9 @@ def test_a_window_bounds_the_scores_of_long_contexts() -> None:
 def test_prefill_in_two_chunks_is_prefill_at_once() -> None:
     for name in ("llama-2-7b", "mistral-7b", "gemma-2-9b"):
         whole = forward_flops(ledger(name), Pass(tokens=8192))
-        halves = forward_flops(ledger(name), Pass(tokens=4096)) + forward_flops(ledger(name), Pass(tokens=4096, past=4096))
+        halves = forward_flops(ledger(name), Pass(tokens=4096)) + forward_flops(
+            ledger(name), Pass(tokens=4096, past=4096)
+        )
         assert whole == halves
 
 

@@ -111,7 +111,9 @@ def test_a_folder_with_a_config_is_a_model(run: Any, tmp_path: Path) -> None:
     assert 100 * 64 + 32 * 64 + 2 * layer + 2 * 64 == total
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", "[" * 100_000, '{"model_type": "llama", "hidden_size": "a\\nb"}', "\xff"])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{", "[" * 100_000, '{"model_type": "llama", "hidden_size": "a\\nb"}', "\xff"]
+)
 def test_a_config_that_is_none_gets_one_line(run: Any, tmp_path: Path, text: str) -> None:
     path = tmp_path / "config.json"
     path.write_bytes(text.encode("latin-1"))
@@ -121,7 +123,11 @@ def test_a_config_that_is_none_gets_one_line(run: Any, tmp_path: Path, text: str
 
 @pytest.mark.parametrize(
     ("words", "completed"),
-    [("deepwide cou", "count"), ("deepwide count llama-3-8", "llama-3-8b"), ("deepwide memory gpt2 --on rtx-309", "rtx-3090")],
+    [
+        ("deepwide cou", "count"),
+        ("deepwide count llama-3-8", "llama-3-8b"),
+        ("deepwide memory gpt2 --on rtx-309", "rtx-3090"),
+    ],
 )
 def test_a_shell_completes_commands_models_and_accelerators(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: str, completed: str

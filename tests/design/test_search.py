@@ -24,7 +24,10 @@ def test_a_shape_evaluated_alone_gives_the_numbers_of_its_row(answer: Design) ->
     on = machine(accelerator("h100"))
     for row in answer.table:
         alone = shape_of(find_model(row["model"]), on, tokens=answer.tokens, context=answer.context)
-        assert (row["parameters"], row["kv_cache_bytes_per_token"]) == (alone.parameters, alone.kv_cache_bytes_per_token)
+        assert (row["parameters"], row["kv_cache_bytes_per_token"]) == (
+            alone.parameters,
+            alone.kv_cache_bytes_per_token,
+        )
         assert (row["loss"], row["low"], row["decode_s"]) == pytest.approx((alone.loss, alone.low, alone.decode_s))
 
 

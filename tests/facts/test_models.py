@@ -32,7 +32,9 @@ def test_there_are_at_least_150_models_with_a_shape() -> None:
 
 
 def test_the_models_that_the_documents_name_are_there() -> None:
-    named = "elmo bert-base bert-large gpt-2 gpt-3 gopher chinchilla llama-7b llama-2-70b mistral palm grok gemini claude"
+    named = (
+        "elmo bert-base bert-large gpt-2 gpt-3 gopher chinchilla llama-7b llama-2-70b mistral palm grok gemini claude"
+    )
     assert all(model_fact(name) for name in [*named.split(), "gpt-4"])
 
 

@@ -59,6 +59,8 @@ def test_without_online_nothing_is_fetched_and_the_way_is_named() -> None:
         find_model("me/good")
 
 
-@pytest.mark.parametrize(("text", "is_one"), [("a/b", True), ("a/b/c", False), ("../b", False), ("a/..", False), ("a", False)])
+@pytest.mark.parametrize(
+    ("text", "is_one"), [("a/b", True), ("a/b/c", False), ("../b", False), ("a/..", False), ("a", False)]
+)
 def test_a_hub_id_is_an_owner_and_a_name(text: str, is_one: bool) -> None:
     assert is_one == is_repository(text)

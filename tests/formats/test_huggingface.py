@@ -50,7 +50,11 @@ def test_an_unknown_family_can_be_read_like_a_known_one() -> None:
 @pytest.mark.parametrize(
     ("field", "value", "said"),
     [
-        ("num_attention_heads", 30, "num_attention_heads=30 does not divide hidden_size=256, and head_dim is not given"),
+        (
+            "num_attention_heads",
+            30,
+            "num_attention_heads=30 does not divide hidden_size=256, and head_dim is not given",
+        ),
         ("num_key_value_heads", 3, "must be a multiple of num_key_value_heads=3"),
         ("num_hidden_layers", -1, "num_hidden_layers=-1 must lie between"),
         ("num_hidden_layers", 10**7, "must lie between"),

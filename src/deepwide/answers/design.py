@@ -104,7 +104,9 @@ def _check(parameters: int, devices: int, tolerance: float) -> None:
     if devices < 1:
         raise BadInput(f"devices={devices} must be at least 1")
     if not 0 < tolerance <= 0.5:
-        raise BadInput(f"tolerance={tolerance} must lie between 0 and 0.5: the share by which a size may miss the budget")
+        raise BadInput(
+            f"tolerance={tolerance} must lie between 0 and 0.5: the share by which a size may miss the budget"
+        )
 
 
 def _why_none(found: Found, parameters: int, capacity_bytes: int, on: str) -> str:
@@ -135,7 +137,9 @@ def _reason(found: Found, best: dict[str, Any]) -> str:
 
 
 def _notes(columns: dict[str, Any], found: Found, devices: int) -> tuple[str, ...]:
-    said = ["the loss law does not see head width, KV heads or FFN ratio: they stay among the values of published models"]
+    said = [
+        "the loss law does not see head width, KV heads or FFN ratio: they stay among the values of published models"
+    ]
     if columns["outside"][found.best] > 0:
         said.append("the loss extrapolates: beyond 1.8B body parameters or 350B tokens nothing was fitted")
     if devices > 1:

@@ -125,9 +125,7 @@ def memory_parts(model: Model, load: Load) -> dict[str, int]:
     ledger = model.ledger
     if load.train:
         return _training_parts(model, load)
-    cache = kv_cache_bytes(
-        ledger, context=load.context, batch=load.batch, bits=cache_bits(load.cache), tp=load.devices
-    )
+    cache = kv_cache_bytes(ledger, context=load.context, batch=load.batch, bits=cache_bits(load.cache), tp=load.devices)
     return {
         "weights": int(weights_bytes(ledger, precision(load.weights), load.devices)),
         "kv_cache": int(cache),

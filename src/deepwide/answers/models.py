@@ -82,9 +82,13 @@ def _from_catalogue(name: str, like: str, instantiate: bool) -> Model:
         raise BadInput(f"{name} is not in the catalogue; --online fetches its config.json from the Hub")
     fact = model_fact(name)
     if fact.config is None:
-        raise BadInput(f"{fact.name} is undisclosed by {fact.maker}: its shape is not public, so nothing can be counted")
+        raise BadInput(
+            f"{fact.name} is undisclosed by {fact.maker}: its shape is not public, so nothing can be counted"
+        )
     found = _from_config(fact.config, fact.name, like, instantiate, task=fact.task)
-    return replace(found, name=fact.name, source=fact.source, notes=(*found.notes, *((fact.note,) if fact.note else ())))
+    return replace(
+        found, name=fact.name, source=fact.source, notes=(*found.notes, *((fact.note,) if fact.note else ()))
+    )
 
 
 def _from_path(place: Path, like: str, instantiate: bool) -> Model:
@@ -104,8 +108,8 @@ def _from_config(config: Mapping[str, Any], where: str, like: str, instantiate: 
     from deepwide.formats.huggingface import read_config
 
     if instantiate:
-        from deepwide.formats.instantiate import instantiated
-        from deepwide.formats.stored import stored_ledger, stored_notes
+        from deepwide.formats.weights.instantiate import instantiated
+        from deepwide.formats.weights.stored import stored_ledger, stored_notes
 
         built = instantiated(config, where)
         notes = (f"built by transformers as {built.metadata['class']}, not by rule", *stored_notes(built))
@@ -137,7 +141,9 @@ def _warnings(architecture: Architecture) -> tuple[str, ...]:
 
     head_dim = sizes(architecture).head_dim
     if head_dim is not None and head_dim < NARROW_HEAD:
-        return (f"head_dim={head_dim} is below {NARROW_HEAD}: narrow heads fill matrix units badly and say little each",)
+        return (
+            f"head_dim={head_dim} is below {NARROW_HEAD}: narrow heads fill matrix units badly and say little each",
+        )
     return ()
 
 

@@ -21,8 +21,8 @@ from deepwide.architecture.model import Architecture
 from deepwide.architecture.parts import Head
 from deepwide.architecture.sizes import sizes
 from deepwide.errors import BadInput
-from deepwide.formats.stored import holds_several, stored_ledger, stored_notes
-from deepwide.formats.tensors import Container, embedding_and_head
+from deepwide.formats.weights.stored import holds_several, stored_ledger, stored_notes
+from deepwide.formats.weights.tensors import Container, embedding_and_head
 
 BALANCE = ("e_score_correction_bias", "exp_probs_b.bias")  # moved by rule; some classes count it as a parameter
 CLOSE_SHARE = 0.1  # layers for drafting, a pooler or padding make less; beyond it, the description is of another model
@@ -31,7 +31,7 @@ SHARD = re.compile(r"-\d{5}-of-(\d{5})\.safetensors")
 
 def from_gguf(path: Path, like: str = "") -> Model:
     """A GGUF, described by its metadata; where these name an unknown family, by the config.json beside it."""
-    from deepwide.formats import gguf, gguf_config
+    from deepwide.formats.weights import gguf, gguf_config
 
     container = gguf.read(path)
     config: dict[str, Any] = {}
@@ -50,7 +50,7 @@ def from_gguf(path: Path, like: str = "") -> Model:
 
 def from_safetensors(path: Path, like: str = "") -> Model:
     """A safetensors file or index, described by the config.json beside it where there is one."""
-    from deepwide.formats import safetensors
+    from deepwide.formats.weights import safetensors
 
     container = safetensors.read(path)
     if shard := SHARD.search(path.name):

@@ -30,7 +30,9 @@ Small: TypeAlias = (
 Recurrent: TypeAlias = (
     "Mamba | Mamba2 | GatedRecurrence | TimeMix | ShortConvolution | DeltaNet | LightningAttention | MatrixLSTM"
 )
-Mixer: TypeAlias = "Attention | LatentAttention | ExpertAttention | CompressedAttention | ConvolvedAttention | Recurrent"
+Mixer: TypeAlias = (
+    "Attention | LatentAttention | ExpertAttention | CompressedAttention | ConvolvedAttention | Recurrent"
+)
 Body: TypeAlias = "Mixer | FeedForward | Experts | Small | Assembly | Beside"
 
 

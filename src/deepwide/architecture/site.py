@@ -71,9 +71,7 @@ class Site:
     def table(self, role: str, rows: Num, width: Num, *, split: Split = "replicated", read: bool = True) -> None:
         """A table of vectors looked up by index: [rows, width]."""
         name = f"{self.prefix}.{role}"
-        weight = Weight(
-            name=name, part=self.part, role=role, shape=(rows, width), repeat=self.stored, split=split
-        )
+        weight = Weight(name=name, part=self.part, role=role, shape=(rows, width), repeat=self.stored, split=split)
         self.weights.append(weight)
         if read:
             self.op("gather", role, 1, width, weight=name)

@@ -29,7 +29,8 @@ def _changed(value: Any, name: str, change: Callable[[str, int], Any]) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         kept = ("order",)
         return replace(
-            value, **{f.name: _changed(getattr(value, f.name), f.name, change) for f in fields(value) if f.name not in kept}
+            value,
+            **{f.name: _changed(getattr(value, f.name), f.name, change) for f in fields(value) if f.name not in kept},
         )
     return value
 

@@ -16,7 +16,9 @@ from deepwide.cli.output import json_option, notes, print_json
 
 @click.command()
 @click.argument("models", nargs=-1, required=True, type=ModelName(), metavar="MODEL MODEL...")
-@click.option("--on", default="", type=AcceleratorName(), metavar="ACCELERATOR", help="Adds decode time on this accelerator.")
+@click.option(
+    "--on", default="", type=AcceleratorName(), metavar="ACCELERATOR", help="Adds decode time on this accelerator."
+)
 @click.option("--tokens", type=Count(), default=None, help="Tokens to train on.  [default: 20 per parameter]")
 @click.option("--context", type=Count(), default=4096, show_default=True, help="Tokens in view while decoding.")
 @reading_options

@@ -11,12 +11,26 @@ from deepwide.answers.design import Design, NoDesign, design
 from deepwide.cli.options import AcceleratorName, Count
 from deepwide.cli.output import json_option, notes, print_json
 
-COLUMNS = ("layers", "hidden", "heads (KV)", "ffn", "hidden/layers", "params", "loss (95%)", "Δ loss", "decode", "weights", "KV/token")
+COLUMNS = (
+    "layers",
+    "hidden",
+    "heads (KV)",
+    "ffn",
+    "hidden/layers",
+    "params",
+    "loss (95%)",
+    "Δ loss",
+    "decode",
+    "weights",
+    "KV/token",
+)
 
 
 @click.command()
 @click.option("--parameters", type=Count(), required=True, help="The budget: 10B, 350M.")
-@click.option("--on", required=True, type=AcceleratorName(), metavar="ACCELERATOR", help="The accelerator that will serve it.")
+@click.option(
+    "--on", required=True, type=AcceleratorName(), metavar="ACCELERATOR", help="The accelerator that will serve it."
+)
 @click.option("--devices", default=1, show_default=True, help="How many of them hold the model.")
 @click.option("--tokens", type=Count(), default=None, help="Tokens to train on.  [default: 20 per parameter]")
 @click.option("--context", type=Count(), default=4096, show_default=True, help="Tokens in view while decoding.")

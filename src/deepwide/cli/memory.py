@@ -15,13 +15,21 @@ from deepwide.cli.output import bar, json_option, notes, print_json, title
 
 @click.command()
 @click.argument("model", type=ModelName())
-@click.option("--on", required=True, type=AcceleratorName(), metavar="ACCELERATOR", help="The accelerator; `deepwide accelerators` lists them.")
+@click.option(
+    "--on",
+    required=True,
+    type=AcceleratorName(),
+    metavar="ACCELERATOR",
+    help="The accelerator; `deepwide accelerators` lists them.",
+)
 @click.option("--devices", default=1, show_default=True, help="How many hold the model (tensor parallel, or ZeRO).")
 @click.option("--weights", default="bf16", show_default=True, help="bf16, fp8, int8, int4, nf4, q4_k_m, ...")
 @click.option("--cache", default="bf16", show_default=True, help="Precision of the KV cache: bf16, fp8, int8, int4.")
 @click.option("--context", type=Count(), default=4096, show_default=True, help="Tokens of each sequence.")
 @click.option("--batch", default=1, show_default=True, help="Sequences at once; per device when training.")
-@click.option("--chunk", type=Count(), default=2048, show_default=True, help="Tokens of a prompt that are read at once.")
+@click.option(
+    "--chunk", type=Count(), default=2048, show_default=True, help="Tokens of a prompt that are read at once."
+)
 @click.option("--eager", is_flag=True, help="Plain kernels, as in transformers, instead of an engine's fused ones.")
 @click.option("--train", is_flag=True, help="Training instead of inference.")
 @click.option("--lora", type=int, default=None, metavar="RANK", help="Train adapters of this rank.")
@@ -31,7 +39,9 @@ from deepwide.cli.output import bar, json_option, notes, print_json, title
 @click.option("--zero", default=0, show_default=True, help="ZeRO stage over the devices, when training.")
 @reading_options
 @json_option()
-def command(model: str, as_json: bool, like: str, instantiate: bool, online: bool, eager: bool, **question: Any) -> None:
+def command(
+    model: str, as_json: bool, like: str, instantiate: bool, online: bool, eager: bool, **question: Any
+) -> None:
     """Does MODEL fit? Yes (exit 0) or no (exit 1), the bytes, and the largest context and batch that fit.
 
     \b
@@ -54,7 +64,9 @@ def _draw(answer: Memory) -> None:
     what = f"training{f' rank-{load.lora} adapters' if load.lora else ''}" if load.train else "inference"
     each = f"{load.devices} × {answer.on}" if load.devices > 1 else answer.on
     title(answer.model, f"{what} on {each} · {load.weights} · {load.batch} × {load.context:,} tokens")
-    verdict = click.style("Yes, it fits", fg="green", bold=True) if answer.fits else click.style("No", fg="red", bold=True)
+    verdict = (
+        click.style("Yes, it fits", fg="green", bold=True) if answer.fits else click.style("No", fg="red", bold=True)
+    )
     used, there = units.size(answer.total_bytes), units.size(answer.capacity_bytes)
     click.echo(f"  {verdict}: {used} of {there} ({answer.total_bytes / answer.capacity_bytes:.0%})\n")
     for part in PARTS:

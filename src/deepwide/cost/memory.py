@@ -59,9 +59,7 @@ def cached_elements(cache: Cache, context: Num) -> Num:
     return cache.elements * np.minimum(context, cache.window)
 
 
-def inference_activation_bytes(
-    ledger: Ledger, *, batch: Num, tokens: Num, fused: bool = True, tp: int = 1
-) -> Num:
+def inference_activation_bytes(ledger: Ledger, *, batch: Num, tokens: Num, fused: bool = True, tp: int = 1) -> Num:
     """Bytes alive at once while `tokens` of each sequence are read, in 16 bits, with fused attention.
 
     tokens * batch * 2 (2 hidden + the widest branch: all its projections side by side) + 4 vocab * batch

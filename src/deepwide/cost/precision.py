@@ -12,7 +12,7 @@ from functools import cache
 
 from deepwide.architecture.rows import Weight
 from deepwide.errors import BadInput, did_you_mean
-from deepwide.formats.gguf import GGML_TYPES
+from deepwide.formats.weights.gguf import GGML_TYPES
 from deepwide.units import Num
 
 

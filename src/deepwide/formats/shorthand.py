@@ -93,7 +93,9 @@ def completed(changes: Mapping[str, Any], gated: bool) -> tuple[dict[str, Any], 
     if "heads" not in shape:
         head_dim = shape.get("head_dim") or min(HEAD_DIM, shape["hidden"])
         if shape["hidden"] % head_dim:
-            raise BadInput(f"hidden={shape['hidden']} is not a multiple of head_dim={head_dim}; give heads and head_dim")
+            raise BadInput(
+                f"hidden={shape['hidden']} is not a multiple of head_dim={head_dim}; give heads and head_dim"
+            )
         shape["heads"] = shape["hidden"] // head_dim
         notes.append(f"heads={shape['heads']} assumed: hidden / {head_dim}")
     if "kv_heads" not in shape:
@@ -137,7 +139,9 @@ def carried(changes: Mapping[str, Any], base: Mapping[str, int]) -> tuple[dict[s
         notes.append(f"kv_heads={shape['kv_heads']} follow the heads")
     if hidden != base["hidden"] and "ffn" not in shape and base.get("ffn"):
         shape["ffn"] = max(1, round(base["ffn"] * hidden / base["hidden"] / 64)) * 64
-        notes.append(f"ffn={shape['ffn']} follows the width: {base['ffn'] / base['hidden']:.3g} hidden, as in the model")
+        notes.append(
+            f"ffn={shape['ffn']} follows the width: {base['ffn'] / base['hidden']:.3g} hidden, as in the model"
+        )
     return shape, notes
 
 

@@ -59,9 +59,7 @@ def shape_loss(body: Num, head: Num, layers: Num, hidden: Num, tokens: Real) -> 
     spread = np.abs(values[0] - values[1]) / 2
     recipe = RECIPE_SD + RECIPE_SHARE * effect
     sd = np.sqrt(FIT_SD**2 + spread**2 + recipe**2 + (EXTRAPOLATION_SD * outside) ** 2)
-    return LossPrediction(
-        loss=mean, low=mean - Z * sd, high=mean + Z * sd, shape_effect=effect, outside=outside
-    )
+    return LossPrediction(loss=mean, low=mean - Z * sd, high=mean + Z * sd, shape_effect=effect, outside=outside)
 
 
 def _member(law: ShapeLaw, size: Real, aspect: Real | None, tokens: Real) -> Real:

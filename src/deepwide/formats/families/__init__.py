@@ -69,7 +69,7 @@ def rule(model_type: str) -> Rule:
 
 def unknown(model_type: str) -> BadInput:
     """The error for a model type that no file knows: it names the nearest, and the two ways out."""
-    from deepwide.formats.tensors import shown
+    from deepwide.formats.weights.tensors import shown
 
     known = [name for table in tables() for name in table]
     return BadInput(

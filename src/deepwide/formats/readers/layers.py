@@ -113,7 +113,9 @@ def kv_heads(c: Fields, heads: Any) -> Any:
     """Key/value heads: as many as query heads unless said otherwise; they must divide them."""
     groups = c.number("kv_heads", heads)
     if isinstance(groups, int) and isinstance(heads, int) and (groups < 1 or heads % groups):
-        raise BadInput(f"{c.where}: {c.spelled('heads')}={heads} must be a multiple of {c.spelled('kv_heads')}={groups}")
+        raise BadInput(
+            f"{c.where}: {c.spelled('heads')}={heads} must be a multiple of {c.spelled('kv_heads')}={groups}"
+        )
     return groups
 
 

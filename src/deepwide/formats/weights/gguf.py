@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
-from deepwide.formats.tensors import (
+from deepwide.formats.weights.tensors import (
     MAX_DIMENSION,
     MAX_NAME,
     Bytes,

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepwide.errors import BadInput
-from deepwide.formats import gguf, gguf_config
-from deepwide.formats.tensors import StoredTensor, embedding_and_head, parameters
+from deepwide.formats.weights import gguf, gguf_config
+from deepwide.formats.weights.tensors import StoredTensor, embedding_and_head, parameters
 
 U32, I32, F32, BOOL, STRING, ARRAY, U64 = 4, 5, 6, 7, 8, 9, 10
 Tensor = tuple[str, Sequence[int], int, int]  # name, sizes from the innermost, ggml type, offset

@@ -16,9 +16,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from deepwide.errors import BadInput
-from deepwide.formats.tensors import SHOWN, Container, StoredTensor, shown
+from deepwide.formats.weights.tensors import SHOWN, Container, StoredTensor, shown
 
-PROGRAM = "from deepwide.formats.instantiate import answer; answer()"
+PROGRAM = "from deepwide.formats.weights.instantiate import answer; answer()"
 CLASSES = ("AutoModelForCausalLM", "AutoModelForMaskedLM", "AutoModelForSeq2SeqLM", "AutoModel")
 LONGEST_S = 120  # the largest published models take below a minute, imports included
 REPEATED = re.compile(r"(layers?|experts|blocks)$|^depth$")  # fields that say how often something is made

@@ -13,12 +13,12 @@ from dataclasses import replace
 from deepwide.architecture.model import Architecture
 from deepwide.errors import BadInput
 from deepwide.formats.fields import MOST_LAYERS
-from deepwide.formats.gguf import Skipped
-from deepwide.formats.gguf_described import Described, described
-from deepwide.formats.gguf_families import HEADLESS, MODEL_TYPES, OWN
 from deepwide.formats.huggingface import read_config
 from deepwide.formats.readers.layers import DENSE, FULL, SLIDING, SPARSE
-from deepwide.formats.tensors import Container
+from deepwide.formats.weights.gguf import Skipped
+from deepwide.formats.weights.gguf_described import Described, described
+from deepwide.formats.weights.gguf_families import HEADLESS, MODEL_TYPES, OWN
+from deepwide.formats.weights.tensors import Container
 
 # A field of a config -> the key of the metadata, after "ARCHITECTURE.".
 KEYS: Mapping[str, str] = {

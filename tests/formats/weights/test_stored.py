@@ -10,8 +10,8 @@ import pytest
 from deepwide.architecture.flops import token_flops
 from deepwide.architecture.ledger import lower
 from deepwide.formats.huggingface import read_config
-from deepwide.formats.stored import part_of, stored_ledger, stored_notes
-from deepwide.formats.tensors import Container, StoredTensor
+from deepwide.formats.weights.stored import part_of, stored_ledger, stored_notes
+from deepwide.formats.weights.tensors import Container, StoredTensor
 
 Shapes = Mapping[str, tuple[int, ...]]
 

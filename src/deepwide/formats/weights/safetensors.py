@@ -14,7 +14,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from deepwide.formats.tensors import (
+from deepwide.formats.weights.tensors import (
     MAX_DIMENSION,
     Bytes,
     Container,

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
-from deepwide.formats.gguf_described import Described
 from deepwide.formats.readers.layers import FULL
+from deepwide.formats.weights.gguf_described import Described
 
 Config: TypeAlias = Mapping[str, object]
 Fields: TypeAlias = dict[str, object]

@@ -12,7 +12,7 @@ from math import prod
 
 from deepwide.architecture.ledger import Ledger
 from deepwide.architecture.rows import Op, Part, Weight
-from deepwide.formats.tensors import Container, StoredTensor, embedding_and_head, is_parameter, packed
+from deepwide.formats.weights.tensors import Container, StoredTensor, embedding_and_head, is_parameter, packed
 
 NORM = re.compile(r"norm|\bln|_ln")  # in the last word of a name: blocks are called after norms, too
 # Else the first rule that matches the name of a tensor says which part of a model it belongs to. Names are those of

@@ -13,9 +13,9 @@ import pytest
 
 from deepwide.answers.models import Model, find_model
 from deepwide.errors import BadInput
-from deepwide.formats.gguf import Skipped
-from deepwide.formats.gguf_config import as_config
-from deepwide.formats.tensors import Container, StoredTensor
+from deepwide.formats.weights.gguf import Skipped
+from deepwide.formats.weights.gguf_config import as_config
+from deepwide.formats.weights.tensors import Container, StoredTensor
 
 Shapes = Mapping[str, tuple[int, ...]]
 Metadata = Mapping[str, int | Sequence[int]]

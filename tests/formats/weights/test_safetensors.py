@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepwide.errors import BadInput
-from deepwide.formats import safetensors
-from deepwide.formats.tensors import (
+from deepwide.formats.weights import safetensors
+from deepwide.formats.weights.tensors import (
     Container,
     StoredTensor,
     embedding_and_head,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from deepwide.errors import BadInput
-from deepwide.formats.tensors import Container, shown
+from deepwide.formats.weights.tensors import Container, shown
 
 BY_LAYER = ("feed_forward_length", "attention.head_count", "attention.head_count_kv", "attention.key_length")
 _BLOCK = re.compile(r"(?:(?:enc|dec)\.)?blk\.(\d{1,6})\.(.+)")

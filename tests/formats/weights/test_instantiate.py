@@ -11,10 +11,10 @@ from deepwide.answers.count import count
 from deepwide.answers.models import Model, find_model
 from deepwide.architecture.ledger import lower
 from deepwide.errors import BadInput
-from deepwide.formats import instantiate
 from deepwide.formats.huggingface import read_config
-from deepwide.formats.instantiate import instantiated
-from deepwide.formats.tensors import parameters
+from deepwide.formats.weights import instantiate
+from deepwide.formats.weights.instantiate import instantiated
+from deepwide.formats.weights.tensors import parameters
 
 SMALL = {
     "hidden_size": 64,
