@@ -1,4 +1,4 @@
-"""How far the predictions are from what others measured or built: error by source, beside a one-constant baseline.
+"""How far predictions are from what others measured or built: error by source, beside a one-constant baseline.
 
     python benchmarks/accuracy.py --data DIR [--json] [--only counts|flops|memory]
 
@@ -28,6 +28,12 @@ SECTIONS: dict[str, Callable[[Path], Iterator[Row]]] = {
     "flops": accuracy_flops.rows,
     "memory": accuracy_memory.rows,
 }
+HEAD = """# Accuracy
+
+Written by `python benchmarks/accuracy.py`. Each row of a table is one source of measurements; "exact" counts the rows
+that are right to the last unit, "one constant" is the mean error of a baseline with a single constant on the same rows
+(its formula stands on top of the section's file), "in interval" is the share of rows inside the predicted interval.
+"""
 DEFAULT = os.environ.get("DEEPWIDE_REFERENCE", str(Path(__file__).parents[2] / "shared" / "reference"))
 
 
@@ -46,7 +52,8 @@ def main() -> None:
         }
         print(json.dumps({"sections": report}))
     else:
-        print("\n".join(line for name, rows in sections.items() for line in markdown(name, rows)))
+        print(HEAD)
+        print("\n".join(line for name, rows in sections.items() for line in markdown(name, rows)).rstrip())
 
 
 def groups(rows: Iterable[Row]) -> list[dict[str, Any]]:
@@ -77,24 +84,33 @@ def _group(source: str, rows: list[Row]) -> dict[str, Any]:
 
 
 def markdown(section: str, rows: list[Row]) -> Iterator[str]:
-    """A table of the section's groups, and its excluded rows with their reasons."""
+    """A table of the section's groups, the rows outside their interval, and why rows were excluded."""
     yield f"## {section}\n"
     if not rows:
         yield "No file of this section is in the folder.\n"
         return
-    yield "| source | rows | exact | excluded | mean error | median | p90 | worst | one-constant baseline | in interval |"
+    yield "| source | rows | exact | excluded | mean error | median | p90 | worst | one constant | in interval |"
     yield "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|"
     for g in groups(rows):
         errors = " | ".join(_share(g[k]) for k in ("mape", "median", "p90", "worst", "baseline_mape", "coverage"))
         yield f"| {g['source']} | {g['n']} | {g['exact']} | {g['excluded']} | {errors} |"
     yield ""
-    yield from (f"- excluded: {row.id}: {row.excluded}" for row in rows if row.excluded)
-    yield from (
-        f"- off: {row.id}: published {_figure(row.published)}, predicted {_figure(row.predicted)}"
-        for row in rows
-        if not row.excluded and not row.low <= row.published <= row.high
-    )
+    for row in rows:
+        if not row.excluded and not row.low <= row.published <= row.high:
+            yield f"- off: {row.id}: published {_figure(row.published)}, predicted {_figure(row.predicted)}"
+    yield from _exclusions(rows)
     yield ""
+
+
+def _exclusions(rows: list[Row]) -> Iterator[str]:
+    """Each reason once, with how many rows it took and the first of them."""
+    reasons: dict[str, list[str]] = {}
+    for row in rows:
+        if row.excluded:
+            reasons.setdefault(row.excluded, []).append(row.id)
+    for reason, ids in reasons.items():
+        more = f" and {len(ids) - 1} more" if len(ids) > 1 else ""
+        yield f"- excluded: {ids[0]}{more}: {reason}"
 
 
 def _figure(value: float) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from accuracy_rows import Row, csv_rows, exact, json_lines
 
 from deepwide.answers.models import find_model
-from deepwide.architecture.flops import Pass, backward_flops, forward_flops
+from deepwide.architecture.flops import Convention, Pass, backward_flops, forward_flops
 from deepwide.architecture.ledger import Ledger, lower
 from deepwide.errors import BadInput
 from deepwide.formats.huggingface import read_config
@@ -31,12 +31,23 @@ def rows(folder: Path) -> Iterator[Row]:
             continue
         tokens, batch = int(case["seq"]), int(case["batch"])
         work = Pass(tokens=1, past=tokens, batch=batch) if mode == "decode" else Pass(tokens=tokens, batch=batch)
-        predicted = forward_flops(ledger, work, "counter")
-        if mode == "forward_backward":
-            predicted += backward_flops(ledger, work, "counter")
-        per_parameter = 6 if mode == "forward_backward" else 2
+        backward = mode == "forward_backward"
+        predicted, hardware = (_passed(ledger, work, c, backward) for c in ("counter", "hardware"))
+        per_parameter = 6 if backward else 2
         baseline = per_parameter * ledger.active_parameters() * work.tokens * batch
-        yield exact(id=label, source=source, published=int(case["flops"]), predicted=predicted, baseline=baseline)
+        yield exact(
+            id=label,
+            source=source,
+            published=int(case["flops"]),
+            predicted=predicted,
+            baseline=baseline,
+            hardware=hardware,
+        )
+
+
+def _passed(ledger: Ledger, work: Pass, convention: Convention, backward: bool) -> int:
+    forward = forward_flops(ledger, work, convention)
+    return int(forward + (backward_flops(ledger, work, convention) if backward else 0))
 
 
 @cache

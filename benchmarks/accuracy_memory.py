@@ -22,6 +22,7 @@ from deepwide.formats.huggingface import read_config
 
 SERVED_SHARE = 0.1  # the interval of a serving process: allocator and framework differ by this much
 PRECISIONS = {
+    "fp8": "fp8",
     "bf16": "bf16",
     "fp16": "fp16",
     "gptq-int8": "int8",

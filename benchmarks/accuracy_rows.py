@@ -12,7 +12,10 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One case: what was published and what is predicted; `excluded` is the reason where nothing is."""
+    """One case: what was published and what is predicted; `excluded` is the reason where nothing is.
+
+    FLOPs are published by the counter's convention; `hardware` is the same pass by the hardware convention.
+    """
 
     id: str
     source: str
@@ -21,6 +24,7 @@ class Row:
     low: float = 0
     high: float = 0
     baseline: float | None = None
+    hardware: float | None = None
     excluded: str = ""
 
     def to_dict(self) -> dict[str, Any]:
@@ -28,7 +32,15 @@ class Row:
         return asdict(self)
 
 
-def exact(*, id: str, source: str, published: int, predicted: int, baseline: float | None = None) -> Row:
+def exact(
+    *,
+    id: str,
+    source: str,
+    published: int,
+    predicted: int,
+    baseline: float | None = None,
+    hardware: float | None = None,
+) -> Row:
     """A row whose prediction has no width: it is right to the last unit, or wrong."""
     return Row(
         id=id,
@@ -38,6 +50,7 @@ def exact(*, id: str, source: str, published: int, predicted: int, baseline: flo
         low=predicted,
         high=predicted,
         baseline=baseline,
+        hardware=hardware,
     )
 
 
