@@ -7,8 +7,18 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # what a type checker and an editor see; nothing is loaded
+    from deepwide.answers.catalogue import models
+    from deepwide.answers.compare import compare
+    from deepwide.answers.count import count
+    from deepwide.answers.design import design
+    from deepwide.answers.memory import memory
+    from deepwide.answers.models import find_model
 
 QUESTIONS = {
     "count": "deepwide.answers.count",
@@ -18,7 +28,23 @@ QUESTIONS = {
     "models": "deepwide.answers.catalogue",
     "find_model": "deepwide.answers.models",
 }
-__all__ = list(QUESTIONS)
+__all__ = ["compare", "count", "design", "find_model", "memory", "models"]
+
+
+def __dir__() -> list[str]:
+    """The questions, so that an editor can complete them."""
+    return __all__
+
+
+class Package(ModuleType):
+    """This package: importing the room that has the name of a question (`design`) does not put it in its place."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name not in QUESTIONS or not isinstance(value, ModuleType):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = Package
 
 
 def __getattr__(name: str) -> Any:

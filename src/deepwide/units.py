@@ -121,7 +121,7 @@ def flops(value_flops: float) -> str:
     '14.60 TFLOP'
     """
     steps = [(1e18, " EFLOP"), (1e15, " PFLOP"), (1e12, " TFLOP"), (1e9, " GFLOP"), (1e6, " MFLOP")]
-    return _scaled(value_flops, steps, 2) if abs(value_flops) >= 1e6 else f"{value_flops:.0f} FLOP"
+    return _scaled(value_flops, steps, 2) if abs(value_flops) >= 1e6 else f"{value_flops:,.0f} FLOP"
 
 
 def rate(value_per_s: float, unit: str) -> str:

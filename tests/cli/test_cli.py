@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +96,10 @@ def test_a_design_that_cannot_be_is_answered_with_no_and_exit_1(run: Any) -> Non
         (("memory", "gpt2", "--on", "h100", "--batch", "0"), "batch=0 must lie between"),
         (("memory", "gpt2", "--on", "h100", "--train", "--weights", "int4"), "--lora"),
         (("compare", "gpt2"), "two models or more"),
+        (("compare", "gpt2", "bert-base", "--tokens=-1"), "tokens=-1 must lie between"),
+        (("memory", "gpt2", "--on", "h100", "--lora", "9" * 400), "lora=a number of more than 40 digits"),
+        (("memory", "gpt2", "--on", "h100", "--attention", "flesh"), "did you mean flash"),
+        (("design", "--parameters", "1B", "--on", "h100", "--vocab", "0"), "vocab=0 must lie between"),
         (("design", "--parameters", "7X", "--on", "h100"), "parameters"),
     ],
 )
@@ -138,3 +145,35 @@ def test_a_shell_completes_commands_models_and_accelerators(
     with pytest.raises(SystemExit):
         main([])
     assert f"plain,{completed}" in capsys.readouterr().out.splitlines()
+
+
+def test_a_message_of_bearable_length_whatever_was_typed(run: Any) -> None:
+    said = run("count", "a" * 5000)
+    assert 2 == said.code
+    assert len(said.err) < 700
+    assert "`deepwide models` lists them" in said.err
+
+
+@pytest.mark.parametrize("arguments", [("models",), ("count", "gpt2"), ("compare", "gpt2", "bert-base")])
+def test_a_reader_that_leaves_is_no_error(arguments: tuple[str, ...]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as gone:
+        ran = subprocess.run([sys.executable, "-m", "deepwide", *arguments], stdout=gone, stderr=subprocess.PIPE)
+    assert (0, b"") == (ran.returncode, ran.stderr)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full is needed to fill up")
+def test_a_full_disk_gets_one_line() -> None:
+    with Path("/dev/full").open("w") as full:
+        ran = subprocess.run([sys.executable, "-m", "deepwide", "count", "gpt2"], stdout=full, stderr=subprocess.PIPE)
+    assert (2, b"Error: the answer cannot be written: No space left on device\n") == (ran.returncode, ran.stderr)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252"])
+def test_a_terminal_without_unicode_gets_its_answer(encoding: str) -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
+    arguments = ("compare", "gpt2", "gpt2-medium", "--on", "h100")
+    ran = subprocess.run([sys.executable, "-m", "deepwide", *arguments], env=environment, capture_output=True)
+    assert (0, b"") == (ran.returncode, ran.stderr)
+    assert b"124,439,808" in ran.stdout

@@ -129,7 +129,9 @@ def test_a_text_of_one_language_meets_one_of_xmods_adapters() -> None:
 
 
 def test_heads_that_do_not_divide_are_refused_in_one_line() -> None:
-    with pytest.raises(BadInput, match="num_attention_heads=7 does not divide hidden_size=768") as refused:
+    with pytest.raises(
+        BadInput, match="num_attention_heads=7 does not divide the family's default hidden_size=768"
+    ) as refused:
         parameters("bert", num_attention_heads=7)
     assert "\n" not in str(refused.value)
 
@@ -153,6 +155,7 @@ def test_a_config_that_names_another_head_is_told_what_was_counted() -> None:
         ("esmc", {"num_key_value_heads": 2}),
         ("mobilebert", {"num_feedforward_networks": 10**9}),
         ("neomme", {"layer_types": ["sliding_attention"] * 17}),
+        ("neomme", {"per_layer_config": {"01": {"sliding_window": 2048}}}),
         ("xlm", {"is_encoder": False}),
     ],
 )

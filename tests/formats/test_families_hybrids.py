@@ -145,9 +145,15 @@ def test_changed_layers_continue_the_pattern_of_a_hybrid() -> None:
 
 REFUSED = [
     ({"model_type": "mamba2", "num_heads": 100}, "num_heads=100 must divide the channels of the state space"),
-    ({"model_type": "jamba", "attn_layer_offset": 9}, "attn_layer_offset=9 must be below attn_layer_period=8"),
+    (
+        {"model_type": "jamba", "attn_layer_offset": 9},
+        "attn_layer_offset=9 must be below the family's default attn_layer_period=8",
+    ),
     ({"model_type": "nemotron_h", "hybrid_override_pattern": "MX"}, "layers_block_type has 'X'"),
-    ({"model_type": "qwen3_next", "linear_num_value_heads": 24}, "must be a multiple of linear_num_key_heads=16"),
+    (
+        {"model_type": "qwen3_next", "linear_num_value_heads": 24},
+        "must be a multiple of the family's default linear_num_key_heads=16",
+    ),
     ({"model_type": "xlstm", "embedding_dim": 2048}, "embedding_dim=2048 must be hidden_size=4096"),
     ({"model_type": "recurrent_gemma", "block_types": []}, "block_types must list at least one type"),
     ({"model_type": "lfm2", "layer_types": ["conv", "mamba"] * 16}, "layer_types has 'mamba'"),

@@ -9,7 +9,7 @@ import pytest
 from deepwide.architecture.ledger import Ledger, lower
 from deepwide.errors import BadInput
 from deepwide.formats.huggingface import read_config
-from deepwide.formats.readers.primes import primes_from
+from deepwide.formats.readers.ngram_tables import primes_from
 
 SMALL = {
     "vocab_size": 100,
@@ -131,7 +131,10 @@ def test_primes_are_those_of_trial_division() -> None:
 @pytest.mark.parametrize(
     ("config", "told"),
     [
-        ({"model_type": "mixtral", "num_experts_per_tok": 9}, "num_experts_per_tok=9 exceeds num_local_experts=8"),
+        (
+            {"model_type": "mixtral", "num_experts_per_tok": 9},
+            "num_experts_per_tok=9 exceeds the family's default num_local_experts=8",
+        ),
         ({"model_type": "qwen3_moe", "decoder_sparse_step": 0}, "decoder_sparse_step=0 must be at least 1"),
         (
             {"model_type": "glm4_moe_lite", "num_hidden_layers": 47, "mlp_layer_types": ["dense"]},

@@ -72,6 +72,36 @@ def test_a_field_that_cannot_be_is_named_with_its_value(field: str, value: Any, 
     assert said in str(error.value)
 
 
+def test_a_value_that_is_in_no_file_is_said_to_be_the_familys_default() -> None:
+    with pytest.raises(
+        BadInput, match="num_attention_heads=12 must be a multiple of the family's default num_key_value_heads=8"
+    ):
+        read_config({"model_type": "mistral", "num_attention_heads": 12, "hidden_size": 1536})
+
+
+def test_a_value_that_the_user_changed_is_told_under_the_name_they_gave() -> None:
+    with pytest.raises(BadInput, match="num_attention_heads=4 must be a multiple of kv_heads=3"):
+        read_config(LLAMA, changes={"kv_heads": 3})
+
+
+BY_LAYER = {"per_layer_config": {"0": {"num_key_value_heads": 1}}}
+
+
+@pytest.mark.parametrize(
+    "config",
+    [{**LLAMA, **BY_LAYER}, {"model_type": "llava", "text_config": {**LLAMA, **BY_LAYER}}],
+    ids=["model", "text inside"],
+)
+def test_fields_given_layer_by_layer_are_refused_where_the_family_does_not_read_them(config: dict[str, Any]) -> None:
+    with pytest.raises(BadInput, match="per_layer_config changes fields layer by layer") as refused:
+        read_config(config)
+    assert "\n" not in str(refused.value)
+
+
+def test_an_empty_table_of_fields_layer_by_layer_changes_nothing() -> None:
+    assert read_config(LLAMA) == read_config({**LLAMA, "per_layer_config": {}})
+
+
 FAMILIES = ["llama", "gpt2", "bert", "t5", "mixtral", "deepseek_v3", "mamba", "gemma2", "bart", "gpt_neox", "jamba"]
 JUNK = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=9),

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from deepwide.answers.limits import LONGEST_CONTEXT, MOST_TOKENS, whole
 from deepwide.answers.models import find_model
 from deepwide.answers.shape import TOKENS_PER_PARAMETER, Shape, shape_of
 from deepwide.cost.kernels import machine
 from deepwide.errors import BadInput
 from deepwide.quality.laws import TIE
 
+MOST_MODELS = 26  # one letter each
 SAME_SHARE = 0.01  # exact quantities closer than this are called the same
 # Criterion, its field, what better means in words.
 CRITERIA = (
@@ -63,13 +65,13 @@ def compare(
 
     The other keywords are those of `find_model`.
     """
-    from deepwide.facts.accelerators import accelerator
+    from deepwide.facts.accelerators import accelerator, memory_for_use_bytes
 
-    if len(models) < 2:
-        raise BadInput("compare needs two models or more, for instance: llama-3-8b llama-3-8b,layers=64,hidden=2880")
+    _check(models, tokens, context)
     found = [find_model(model, **reading) for model in models]
-    used = machine(accelerator(on)) if on else None
-    trained = tokens or TOKENS_PER_PARAMETER * int(found[0].ledger.parameters())
+    device = accelerator(on) if on else None
+    used = machine(device) if device else None
+    trained = TOKENS_PER_PARAMETER * int(found[0].ledger.parameters()) if tokens is None else tokens
     shapes = tuple(shape_of(model, used, tokens=trained, context=context) for model in found)
     return Comparison(
         models=shapes,
@@ -77,17 +79,29 @@ def compare(
         tokens=trained,
         context=context,
         on=used.name if used else "",
-        notes=_notes(found, shapes),
+        notes=_notes(found, shapes, memory_for_use_bytes(device) if device else None),
     )
 
 
-def _notes(found: Sequence[Any], shapes: Sequence[Shape]) -> tuple[str, ...]:
+def _check(models: Sequence[str], tokens: int | None, context: int) -> None:
+    if isinstance(models, str) or len(models) < 2:
+        raise BadInput("compare needs two models or more, for instance: llama-3-8b llama-3-8b,layers=64,hidden=2880")
+    whole("the number of models", len(models), 2, MOST_MODELS)
+    whole("context", context, 1, LONGEST_CONTEXT)
+    if tokens is not None:
+        whole("tokens", tokens, 1, MOST_TOKENS)
+
+
+def _notes(found: Sequence[Any], shapes: Sequence[Shape], capacity_bytes: int | None) -> tuple[str, ...]:
     said = [f"{model.name}: {note}" for model in found for note in model.notes]
     said += [f"{shape.model}: {reason}" for shape in shapes for reason in shape.reasons]
+    if capacity_bytes is not None:
+        unheld = "its weights do not fit one device: the time is that of a device large enough"
+        said += [f"{shape.model}: {unheld}" for shape in shapes if shape.weight_bytes > capacity_bytes]
     largest, smallest = max(s.parameters for s in shapes), min(s.parameters for s in shapes)
     if largest > smallest * (1 + 2 * SAME_SHARE):
         said.append(f"sizes differ by {largest / smallest - 1:.1%}: not an equal-parameter comparison")
-    return tuple(said)
+    return tuple(dict.fromkeys(said))
 
 
 def _verdict(shapes: Sequence[Shape], name: str, field: str, better: str) -> Verdict | None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from deepwide.answers.limits import LONGEST_CONTEXT, whole
 from deepwide.answers.models import Model, find_model
 from deepwide.architecture.flops import Convention, Pass, backward_flops, context_flops, forward_flops, token_flops
 from deepwide.architecture.ledger import lower
@@ -15,7 +16,6 @@ from deepwide.errors import BadInput
 PARTS = ("embedding", "position", "attention", "ffn", "router", "norm", "head", "recurrent", "other")
 GROUPINGS = ("part", "role", "layer", "module")
 CONVENTIONS: tuple[Convention, ...] = ("hardware", "counter")
-LONGEST_CONTEXT = 2**40
 FLOPS_CONVENTION = (
     "multiply-add = 2; every matrix a token passes, the output head included, embeddings and norms left out; "
     "attention over earlier tokens is beside it, per token of context"
@@ -113,13 +113,12 @@ def count(
 
 def _passes(model: Model, context: int) -> dict[str, dict[str, int]]:
     """FLOPs of reading `context` tokens, of reading and learning from them, and of one token after them."""
-    if not 1 <= context <= LONGEST_CONTEXT:
-        raise BadInput(f"context={context} must lie between 1 and {LONGEST_CONTEXT}")
-    whole, step = Pass(tokens=context), Pass(tokens=1, past=context)
+    tokens = whole("context", context, 1, LONGEST_CONTEXT)
+    prompt, step = Pass(tokens=tokens), Pass(tokens=1, past=tokens)
     passes: dict[str, dict[str, int]] = {}
     for convention in CONVENTIONS:
-        forward = int(forward_flops(model.ledger, whole, convention))
-        backward = int(backward_flops(model.ledger, whole, convention))
+        forward = int(forward_flops(model.ledger, prompt, convention))
+        backward = int(backward_flops(model.ledger, prompt, convention))
         decode = int(forward_flops(model.ledger, step, convention))
         passes[convention] = {"forward": forward, "forward_backward": forward + backward, "decode": decode}
     return passes

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import Any
 
+from deepwide.answers.limits import LARGEST_VOCAB, LONGEST_CONTEXT, MOST_DEVICES, MOST_TOKENS, whole
+from deepwide.answers.load import Load
+from deepwide.answers.memory import memory_parts
+from deepwide.answers.models import find_model
 from deepwide.answers.shape import TOKENS_PER_PARAMETER
 from deepwide.cost.kernels import machine
+from deepwide.cost.memory import overhead_bytes
 from deepwide.design.search import Found, Use, deep_to_wide, front, search
 from deepwide.design.space import Space
 from deepwide.errors import BadInput
@@ -15,6 +21,16 @@ from deepwide.quality.laws import DIFFERENCE_SD, TIE
 
 SMALLEST_BUDGET, LARGEST_BUDGET = 10**6, 10**13
 LONGEST_FRONT = 200
+MOST_ROWS = 50
+MOST_SEARCHES = 4  # what a shape needs beside its weights hardly differs from one to the next
+BOUNDS = {
+    "parameters": (SMALLEST_BUDGET, LARGEST_BUDGET),
+    "devices": (1, MOST_DEVICES),
+    "tokens": (1, MOST_TOKENS),
+    "context": (1, LONGEST_CONTEXT),
+    "vocab": (1, LARGEST_VOCAB),
+    "rows": (2, MOST_ROWS),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,25 +71,26 @@ def design(
 ) -> Design:
     """The best dense decoder of about `parameters`, to train on `tokens` and to serve at batch 1.
 
-    Weights in bf16; a shape whose weights and cache exceed the devices' memory is left out.
+    Weights in bf16; a shape that does not fit the devices, as `memory` counts it, is left out.
     """
     from deepwide.facts.accelerators import accelerator, memory_for_use_bytes
 
-    _check(parameters, devices, tolerance)
+    trained = TOKENS_PER_PARAMETER * parameters if tokens is None else tokens
+    _check(tolerance, parameters=parameters, devices=devices, tokens=trained, context=context, vocab=vocab, rows=rows)
     device = accelerator(on)
-    used, capacity_bytes = machine(device), devices * memory_for_use_bytes(device)
-    trained = tokens or TOKENS_PER_PARAMETER * parameters
-    found = search(
+    used, capacity_bytes = machine(device), memory_for_use_bytes(device)
+    look = partial(
+        search,
         Space(vocab=vocab, tied=tied),
         used,
         Use(tokens=trained, context=context),
         parameters=parameters,
         tolerance=tolerance,
-        capacity_bytes=capacity_bytes,
         progress=progress,
     )
+    found = _fitting(look, capacity_bytes, Load(context=context, devices=devices), vocab, tied)
     if found.best < 0:
-        raise NoDesign(_why_none(found, parameters, capacity_bytes, on))
+        raise NoDesign(_why_none(found, parameters, devices * capacity_bytes, on))
     columns = found.priced.columns
     best = found.priced.row(found.best)
     indices = deep_to_wide(columns, rows, found.best)
@@ -94,15 +111,32 @@ def design(
     )
 
 
+def _fitting(look: Callable[..., Found], capacity_bytes: int, load: Load, vocab: int, tied: bool) -> Found:
+    """What is found in the memory that the runtime leaves, and again in less where the best still does not fit.
+
+    The search sees weights and cache; what stands beside them on a device is known of one shape at a time.
+    """
+    devices, beside_bytes = load.devices, overhead_bytes(load.devices)
+    for _ in range(MOST_SEARCHES):
+        found = look(capacity_bytes=devices * (capacity_bytes - beside_bytes))
+        if found.best < 0:
+            return found
+        best = found.priced.row(found.best)
+        total_bytes = sum(memory_parts(find_model(_model(best, vocab, tied)), load).values())
+        if total_bytes <= capacity_bytes:
+            return found
+        held_bytes = int(best["weight_bytes"] + load.context * best["kv_cache_bytes_per_token"])
+        beside_bytes = max(beside_bytes, total_bytes - held_bytes // devices)
+    return found
+
+
 class NoDesign(ValueError):
     """No shape meets the limits: an answer, not an error of the input."""
 
 
-def _check(parameters: int, devices: int, tolerance: float) -> None:
-    if not SMALLEST_BUDGET <= parameters <= LARGEST_BUDGET:
-        raise BadInput(f"parameters={parameters} must lie between {SMALLEST_BUDGET} and {LARGEST_BUDGET}")
-    if devices < 1:
-        raise BadInput(f"devices={devices} must be at least 1")
+def _check(tolerance: float, **asked: int) -> None:
+    for name, value in asked.items():
+        whole(name, value, *BOUNDS[name])
     if not 0 < tolerance <= 0.5:
         raise BadInput(
             f"tolerance={tolerance} must lie between 0 and 0.5: the share by which a size may miss the budget"
@@ -112,20 +146,24 @@ def _check(parameters: int, devices: int, tolerance: float) -> None:
 def _why_none(found: Found, parameters: int, capacity_bytes: int, on: str) -> str:
     if found.too_large:
         needed = -(-2 * parameters // max(1, capacity_bytes))
+        why = f"at least {needed} times the memory is needed for 16-bit weights"
         return (
             f"none of {found.too_large} shapes of {parameters:,} parameters fits {capacity_bytes:,} bytes on {on}; "
-            f"at least {needed} times the memory is needed for 16-bit weights"
+            f"{why if needed > 1 else 'cache, activations and runtime leave too little for the weights'}"
         )
     return f"no shape of the space has {parameters:,} parameters; widen --tolerance or change --vocab"
 
 
 def _spelled(row: dict[str, Any], vocab: int, tied: bool, lowest: float) -> dict[str, Any]:
     """A row with the MODEL that repeats it in any other command, its aspect, and its verdict on loss."""
-    names = ("layers", "hidden", "heads", "kv_heads", "head_dim", "ffn")
-    model = ",".join(["like=llama", *(f"{n}={row[n]}" for n in names), f"vocab={vocab}", *(["tied"] if tied else [])])
     behind = row["loss"] - lowest
     verdict = "tie" if behind < TIE else f"+{behind:.3f}"
-    return {"model": model, **row, "aspect": row["hidden"] / row["layers"], "verdict": verdict}
+    return {"model": _model(row, vocab, tied), **row, "aspect": row["hidden"] / row["layers"], "verdict": verdict}
+
+
+def _model(row: dict[str, Any], vocab: int, tied: bool) -> str:
+    names = ("layers", "hidden", "heads", "kv_heads", "head_dim", "ffn")
+    return ",".join(["like=llama", *(f"{n}={row[n]}" for n in names), f"vocab={vocab}", *(["tied"] if tied else [])])
 
 
 def _reason(found: Found, best: dict[str, Any]) -> str:

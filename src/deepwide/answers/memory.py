@@ -6,52 +6,24 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from deepwide.answers.load import LARGEST_BATCH, SEARCHED_CONTEXT, Load, checked
 from deepwide.answers.models import Model, find_model
+from deepwide.architecture.ledger import Ledger
+from deepwide.architecture.rows import Scores
 from deepwide.cost.activations.saved import saved_activation_bytes
 from deepwide.cost.memory import (
     ADAPTER_BYTES,
-    OPTIMIZERS,
     inference_activation_bytes,
     kv_cache_bytes,
-    lora_parameters,
+    lora_weights,
     optimizer_bytes,
     overhead_bytes,
     weights_bytes,
 )
 from deepwide.cost.precision import cache_bits, precision
-from deepwide.errors import BadInput, did_you_mean
 from deepwide.facts.accelerators import Accelerator, accelerator, memory_for_use_bytes
 
-PREFILL_CHUNK = 2048  # tokens that a serving engine takes at once; longer prompts go through in pieces
-DEFAULT_CONTEXT = 4096
-LONGEST_CONTEXT = 2**27  # where the search for the largest context ends, for models that state none
-LARGEST_BATCH = 2**20
 PARTS = ("weights", "kv_cache", "activation", "gradient", "optimizer", "overhead")
-RECOMPUTE = ("none", "selective", "full")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Load:
-    """What is asked of the memory: how the model is stored, how long and how many sequences, and whether it trains.
-
-    `devices` hold the model together: tensor parallel when serving, ZeRO stage `zero` over data parallel ranks when
-    training. `batch` is per device when training. `lora` trains adapters of that rank and freezes the rest.
-    A prompt is read `chunk` tokens at once, by `fused` kernels or by eager ones.
-    """
-
-    weights: str = "bf16"
-    cache: str = "bf16"
-    context: int = DEFAULT_CONTEXT
-    batch: int = 1
-    devices: int = 1
-    train: bool = False
-    lora: int | None = None
-    optimizer: str = "adamw"
-    recompute: str = "none"
-    attention: str = "flash"
-    chunk: int = PREFILL_CHUNK
-    fused: bool = True
-    zero: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,12 +69,12 @@ def memory(model: str | Model, *, on: str, **load: Any) -> Memory:
     """
     found = find_model(model) if isinstance(model, str) else model
     device = accelerator(on)
-    asked = _checked(Load(**load))
+    asked = checked(Load(**load))
     capacity_bytes = memory_for_use_bytes(device)
     parts = memory_parts(found, asked)
     total_bytes = sum(parts.values())
     fits = total_bytes <= capacity_bytes
-    longest = _largest(lambda n: replace(asked, context=n), found, capacity_bytes, LONGEST_CONTEXT)
+    longest = _largest(lambda n: replace(asked, context=n), found, capacity_bytes, SEARCHED_CONTEXT)
     return Memory(
         model=found.name,
         on=device.name,
@@ -137,12 +109,18 @@ def memory_parts(model: Model, load: Load) -> dict[str, int]:
 
 
 def _prefill_bytes(model: Model, load: Load) -> int:
-    """The working set of reading a prompt, a chunk at a time."""
-    at_once = min(load.context, load.chunk)
+    """The working set of reading a prompt: a chunk at a time, or all of it where a token sees those after it."""
+    at_once = load.context if _sees_ahead(model.ledger) else min(load.context, load.chunk)
     working_set = inference_activation_bytes(
         model.ledger, batch=load.batch, tokens=at_once, fused=load.fused, tp=load.devices
     )
     return int(working_set)
+
+
+def _sees_ahead(ledger: Ledger) -> bool:
+    """Whether a prompt has to be read whole, as by an encoder."""
+    scored = ((op.stream, op.how) for op in ledger.ops if op.rows is None)
+    return any(isinstance(how, Scores) and not how.causal and how.keys == stream for stream, how in scored)
 
 
 def _training_parts(model: Model, load: Load) -> dict[str, int]:
@@ -150,8 +128,10 @@ def _training_parts(model: Model, load: Load) -> dict[str, int]:
     ledger, ranks = model.ledger, load.devices
     weights = int(weights_bytes(ledger, precision(load.weights)))
     if load.lora is not None:
-        adapters = ADAPTER_BYTES * _trainable(model, load)
-        weights, gradients, states = weights + adapters, adapters, 2 * adapters
+        rows = Ledger(weights=lora_weights(ledger, load.lora), ops=(), caches=())
+        adapters = ADAPTER_BYTES * int(rows.parameters())
+        states = int(optimizer_bytes(rows, load.optimizer, master=False))
+        weights, gradients = weights + adapters, adapters
     else:
         sixteen = load.weights in ("bf16", "fp16")
         gradients = (2 if sixteen else 4) * int(ledger.parameters())
@@ -182,13 +162,15 @@ def _training_activation_bytes(model: Model, load: Load) -> int:
 def _trainable(model: Model, load: Load) -> int:
     if not load.train:
         return 0
-    return int(model.ledger.parameters() if load.lora is None else lora_parameters(model.ledger, load.lora))
+    if load.lora is None:
+        return int(model.ledger.parameters())
+    return int(sum(w.parameters for w in lora_weights(model.ledger, load.lora)))
 
 
 def _context_limit(model: Model) -> int:
     """The longest context worth asking for: what the model states, or far beyond any use."""
     stated = model.architecture.context if model.architecture else None
-    return int(stated) if stated else LONGEST_CONTEXT
+    return int(stated) if stated else SEARCHED_CONTEXT
 
 
 def _largest(change: Callable[[int], Load], model: Model, capacity_bytes: int, limit: int) -> int:
@@ -212,20 +194,23 @@ def _remedies(model: Model, load: Load, capacity_bytes: int, device: Accelerator
             yield f"{words} ({total_bytes / 2**30:.1f} of {capacity_bytes / 2**30:.1f} GiB)"
     more = _enough_devices(model, load, capacity_bytes)
     if more:
-        zero = " --zero 3" if load.train else ""
-        yield f"{more} × {device.name}: --devices {more}{zero}"
+        sharing = " --zero 3 --recompute full" if load.train else ""
+        yield f"{more} × {device.name}: --devices {more}{sharing}"
 
 
 def _changes(model: Model, load: Load) -> Iterator[tuple[str, Load]]:
-    shorter = _largest(lambda n: replace(load, context=n), model, 0, 0) or load.context // 2
     if load.train:
         if load.recompute != "full":
             yield "recompute activations: --recompute full", replace(load, recompute="full")
+        if load.devices > 1 and load.zero < 3:
+            yield "share all states over the devices: --zero 3 --recompute full", _shared(load)
         if load.optimizer == "adamw" and load.lora is None:
             yield "8-bit optimiser states: --optimizer adamw-8bit", replace(load, optimizer="adamw-8bit")
         if load.lora is None:
-            yield "train adapters only: --lora 16", replace(load, lora=16, recompute="full")
-        yield "QLoRA: --weights nf4 --lora 16", replace(load, weights="nf4", lora=load.lora or 16, recompute="full")
+            yield "train adapters only: --lora 16 --recompute full", replace(load, lora=16, recompute="full")
+        rank = load.lora or 16
+        words = f"QLoRA: --weights nf4 --lora {rank} --recompute full"
+        yield words, replace(load, weights="nf4", lora=rank, recompute="full")
     else:
         for name in ("int8", "int4"):
             yield f"weights in {name}: --weights {name}", replace(load, weights=name)
@@ -233,39 +218,24 @@ def _changes(model: Model, load: Load) -> Iterator[tuple[str, Load]]:
             yield "cache in 8 bits: --cache int8", replace(load, cache="int8")
     if load.batch > 1:
         yield "one sequence at a time: --batch 1", replace(load, batch=1)
-    if shorter >= 1:
-        yield f"half the context: --context {shorter}", replace(load, context=shorter)
+    if load.context > 1:
+        yield f"half the context: --context {load.context // 2}", replace(load, context=load.context // 2)
+
+
+def _shared(load: Load) -> Load:
+    """The same training with everything shared over its devices, and activations recomputed."""
+    return replace(load, zero=3, recompute="full")
 
 
 def _enough_devices(model: Model, load: Load, capacity_bytes: int) -> int | None:
     """The smallest power of two of devices that suffices, up to 1024."""
     count = load.devices * 2
     while count <= 1024:
-        wider = replace(load, devices=count, zero=3 if load.train else 0)
+        wider = _shared(replace(load, devices=count)) if load.train else replace(load, devices=count)
         if sum(memory_parts(model, wider).values()) <= capacity_bytes:
             return count
         count *= 2
     return None
-
-
-def _checked(load: Load) -> Load:
-    for name in ("context", "batch", "devices", "chunk"):
-        value = getattr(load, name)
-        if value < 1 or value > LONGEST_CONTEXT:
-            raise BadInput(f"{name}={value} must lie between 1 and {LONGEST_CONTEXT}")
-    if load.lora is not None and load.lora < 1:
-        raise BadInput(f"lora={load.lora} must be a rank of at least 1")
-    for name, known in (("optimizer", tuple(OPTIMIZERS)), ("recompute", RECOMPUTE)):
-        if getattr(load, name) not in known:
-            wrong = getattr(load, name)
-            raise BadInput(f"{name}={wrong!r} is unknown{did_you_mean(wrong, known)}; choose one of {', '.join(known)}")
-    if load.zero not in (0, 1, 2, 3):
-        raise BadInput(f"zero={load.zero} must be 0, 1, 2 or 3")
-    precision(load.weights)
-    cache_bits(load.cache)
-    if load.train and load.lora is None and load.weights not in ("fp32", "tf32", "bf16", "fp16"):
-        raise BadInput(f"weights={load.weights!r} cannot be trained; train adapters on top of it with --lora RANK")
-    return load
 
 
 def _notes(model: Model, load: Load) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from deepwide.facts.models import known, model_fact
 from deepwide.formats import shorthand
 
 FALLBACK_VOCAB = 32_000  # the vocabulary of Llama 1 and 2
+MAY_BE_MISSING = {"window", "active_experts", "expert_ffn", "shared_experts"}  # sizes of parts that few families have
 NARROW_HEAD = 64  # below this, published models over 100M parameters are rare and attention kernels run unfilled
 
 
@@ -47,7 +48,7 @@ def find_model(text: str, like: str = "", instantiate: bool = False, online: boo
     """
     path, rest = on_disk(text)
     if path and (holds_a_model(path) or not known(text.partition(",")[0])):
-        return _changed(_from_path(path, like, instantiate), text, shorthand.parse(f"model,{rest}")[1])
+        return _changed(_from_path(path, like, instantiate), text, shorthand.parse(f"model,{rest}")[1], like)
     if looks_like_a_file(text):
         return _from_path(Path(text), like, instantiate)
     if layer := shorthand.single_layer(text):
@@ -58,8 +59,8 @@ def find_model(text: str, like: str = "", instantiate: bool = False, online: boo
     if online and "/" in base and not known(base):
         from deepwide.formats.hub import fetched_config
 
-        return _changed(_from_config(fetched_config(base), base, like, instantiate), text, changes)
-    return _changed(_from_catalogue(base, like, instantiate), text, changes)
+        return _changed(_from_config(fetched_config(base), base, like, instantiate), text, changes, like)
+    return _changed(_from_catalogue(base, like, instantiate), text, changes, like)
 
 
 def _from_nothing(text: str, changes: dict[str, Any], like: str) -> Model:
@@ -118,18 +119,22 @@ def _from_config(config: Mapping[str, Any], where: str, like: str, instantiate: 
     return replace(_model(where, where, architecture), config=config)
 
 
-def _changed(base: Model, text: str, changes: dict[str, Any]) -> Model:
+def _changed(base: Model, text: str, changes: dict[str, Any], like: str) -> Model:
     """A known model with some sizes changed; the rest follows in its own proportions."""
     if not changes:
         return base
     from deepwide.architecture.sizes import sizes
     from deepwide.formats.huggingface import read_config
 
-    like = changes.pop("like", "")
+    like = changes.pop("like", like)
     own = sizes(base.described())
     known = {name: getattr(own, name) or 0 for name in ("hidden", "heads", "kv_heads", "head_dim", "ffn")}
     shape, notes = shorthand.carried(changes, known) if known["heads"] else (changes, [])
     architecture = read_config(base.config or {}, like=like, changes=shape, where=text)
+    for name in sorted(MAY_BE_MISSING & shape.keys()):
+        others = {other: value for other, value in shape.items() if other != name}
+        if read_config(base.config or {}, like=like, changes=others, where=text) == architecture:
+            notes.append(f"{name}={shape[name]} changes nothing in this model")
     return replace(
         _model(text, base.source, replace(architecture, name=text), notes=(*base.notes, *notes)), config=base.config
     )

@@ -52,11 +52,14 @@ class Shape:
 
 
 def shape_of(model: Model, on: Machine | None, *, tokens: float, context: int, weight_bytes: float = 2) -> Shape:
-    """Everything that is said of one model's shape; decode time only when an accelerator is given."""
+    """Everything that is said of one model's shape; decode time only of what generates, on a given accelerator."""
     architecture, ledger = model.described(), model.ledger
     own = sizes(architecture)
     quality, reasons = predicted_loss(model, tokens)
-    decode_s = float(decode_token_s(ledger, on, context=context, weight_bytes=weight_bytes)) if on else None
+    decode_s: float | None = None
+    if on and architecture.main.causal:
+        stream = architecture.main.name
+        decode_s = float(decode_token_s(ledger, on, context=context, weight_bytes=weight_bytes, stream=stream))
     error = on.constants.error_share if on else 0.0
     return Shape(
         model=model.name,

@@ -16,14 +16,23 @@ from deepwide.units import Num
 class Attention:
     """Softmax attention with separate projections for queries, keys, values and output.
 
-    `bias` names the projections that have one: "qkv", "qkvo", "qvo"; "g" is the gate's. `qk_norm` norms queries
-    and keys, over each head (`qk_norm_over` "head"), over the whole projection ("width"), or with a gain per head
-    ("heads"). `keys` names the stack attended across; its hidden size is `keys_width`. `gate` adds an output gate of
-    the projection's width ("width") or one number per head ("head"). `shared_kv` means that another layer's keys and
-    values are used; `value_is_key` that values are the keys; `value_width` what values are projected from.
-    `window` limits how far a token looks back. `key_rows` is set where the number of keys attended across is fixed.
-    `joined` is what the output matrix reads where it is not the heads together. `also` names another stack whose
-    tokens are attended together with the own ones, through the same projections.
+    heads, kv_heads   query heads, and the heads of keys and values that groups of them share
+    head_dim          width of a query or key head; value_dim is that of a value head, head_dim when left out
+    bias              letters of the projections that have one: q, k, v, o (output) and g (the gate's), as in "qkvo"
+    qk_norm           norm of queries and keys, qk_norm_over each head alone ("head"), the whole projection ("width"),
+                      or each head with gains of its own ("heads"); value_norm is that of each value head
+    window            how many tokens back a token sees, itself included; None means all
+    sinks             one learned number per head that takes part in the softmax
+    gate              an output gate as wide as the projection ("width"), one number per head ("head"), or "" for none
+    keys              stack attended across, "" for its own; keys_width is the hidden size of that stack, and key_rows
+                      the number of its tokens where it is fixed
+    shared_kv         keys and values are another layer's
+    value_is_key      values are the keys, without a projection of their own
+    inputs, outputs   widths that are read and written where they are not the hidden size
+    joined            width that the output matrix reads where it is not that of the heads together
+    value_width       width that values are projected from where it is not that of the keys
+    also              another stack whose tokens are attended together with the own ones, by the same projections
+    name              the word for its rows in the ledger
     """
 
     heads: Num
@@ -120,7 +129,7 @@ def _scores(at: Site, a: Attention, value_dim: Num, keys: str = "") -> None:
 
 
 def _other_tokens(at: Site, a: Attention, source: Num, value_dim: Num) -> None:
-    """Keys and values of another stack's tokens by the matrices that are there already, their scores and their cache."""
+    """Keys and values of another stack's tokens by the matrices that are there already, their scores and cache."""
     for role, width in (("key", a.kv_heads * a.head_dim), ("value", a.kv_heads * value_dim)):
         at.op("matmul", f"{a.also}_{role}", source, width, weight=f"{at.prefix}.{role}", stream=a.also)
     at.cache(f"{a.name}.{a.also}", a.kv_heads * (a.head_dim + value_dim), heads=a.kv_heads, stream=a.also)

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assembly:
-    """A body put together from several parts: an attention with tables of its own, or one spelled out in matrices."""
+    """A body put together from several `parts`: an attention with tables of its own, or one spelled out in matrices.
+
+    `name` is the word for their rows in the ledger.
+    """
 
     parts: tuple[Mixer | FeedForward | Small | Assembly, ...]
     name: str
@@ -22,7 +25,10 @@ class Assembly:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Beside:
-    """Mixers that read the same input and whose outputs are summed (Falcon-H1)."""
+    """`mixers` that read the same input and whose outputs are summed (Falcon-H1).
+
+    `name` is the word for the branch in the ledger; each mixer's rows stand under its own.
+    """
 
     mixers: tuple[Mixer, ...]
     name: str = "mixer"

@@ -11,14 +11,19 @@ from deepwide.units import Num
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Experts:
-    """A mixture of experts: a router sends each token to `active_experts` of `experts` networks of width `ffn`.
+    """A mixture of experts: a router sends each token to `active_experts` of `experts` networks of inner width `ffn`.
 
-    `shared` is a network that every token passes, with a scalar gate when `shared_gate`.
-    `router_outputs` differs from `experts` where some choices are no experts; `width` is the experts'
-    own input width where they work in a smaller space. `router_inputs` is what the router reads where it has
-    layers of its own before it. `balance` is a number per choice that evens out their load, set by rule and yet
-    stored as a parameter. `output_bias` is one bias for all experts. `idle_experts` have gate and up projections
-    that no token meets (LongCat-Flash keeps them for its choices that are no experts).
+    gated, bias, activation   of each expert's network, as in FeedForward
+    router_bias       the router adds a number per choice
+    router_outputs    choices of the router where they are not the experts alone: some choices may be no experts
+    router_inputs     what the router reads where it has layers of its own before it, else the hidden size
+    balance           a number per choice that evens out their load, set by rule and yet stored as a parameter
+    output_bias       one bias [hidden] for all experts
+    idle_experts      experts whose gate and up projections no token meets (LongCat-Flash keeps them for its choices
+                      that are no experts)
+    shared            a network that every token passes; shared_copies of it, scaled by one number if shared_gate
+    width             the experts' input and output width where they work in a smaller space than the hidden size
+    name              the word for its rows in the ledger
     """
 
     experts: Num

@@ -1,4 +1,4 @@
-"""The parts that describe what a family adds beyond the usual: a table, a matrix, a vector, a convolution, an operation.
+"""The parts that describe what a family adds beyond the usual: table, matrix, vector, convolution, operation.
 
 With them a family that differs in small ways needs no code of its own in the ledger.
 """
@@ -14,7 +14,11 @@ from deepwide.units import Num
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """A table of vectors read by some index: token types, relative-position buckets, hashes of n-grams."""
+    """A table of vectors [rows, width] read by some index: token types, relative-position buckets, hashes of n-grams.
+
+    `width` is the hidden size when left out, `part` where its parameters are summed, and `read` is false for a table
+    that is kept though nothing looks anything up. `name` is the word for its row in the ledger.
+    """
 
     name: str
     rows: Num
@@ -25,10 +29,14 @@ class Table:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Linear:
-    """A matrix [inputs, outputs] on every token, with or without a bias. Widths are the hidden size when left out.
+    """A matrix [inputs, outputs] on every token, with or without a `bias`. Widths are the hidden size when left out.
 
-    `rows` of them where their number is fixed for each sequence, or `once` per pass where they are those of a table.
-    `tied` names the row whose tensor it shares.
+    name, part        the word for its row in the ledger, and where its parameters are summed
+    split             how tensor parallelism cuts it
+    copies, active    matrices of this shape, and how many of them a token meets
+    rows              rows that it multiplies, for each sequence, where their number is fixed
+    once              once per pass, because the rows are those of a table
+    tied              the row whose tensor it shares, "" for its own
     """
 
     name: str
@@ -46,7 +54,10 @@ class Linear:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vector:
-    """A tensor that scales, shifts or starts something: never multiplied as a matrix."""
+    """A tensor of any `shape` that scales, shifts or starts something: never multiplied as a matrix.
+
+    `name` is the word for its row in the ledger, `part` where its parameters are summed.
+    """
 
     name: str
     shape: tuple[Num, ...]
@@ -55,11 +66,14 @@ class Vector:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Convolution:
-    """A convolution over time: weight [channels, inputs / groups, kernel].
+    """A convolution over time: weight [channels, inputs_per_group, kernel], and a `bias` [channels] where it has one.
 
-    Depthwise, with as many groups as channels, when inputs_per_group is 1; else of one group unless `groups` says
-    more. A `causal` one is padded by kernel - 1 on both sides and cut. `rows` is the number of its outputs where it is
-    not that of the stream's tokens: a convolution over pictures, or one that others shorten.
+    channels, kernel  outputs, and the taps of each (height times width over pictures)
+    inputs_per_group  channels that each output reads: 1 is depthwise, with as many groups as channels
+    groups            groups of channels; when left out, `channels` for a depthwise one, else 1
+    causal            padded by kernel - 1 on both sides and cut, so a token sees none after it
+    rows              outputs per sequence where they are not the stream's tokens: over pictures, or once shortened
+    name, part        the word for its row in the ledger, and where its parameters are summed
     """
 
     name: str
@@ -77,7 +91,10 @@ class Convolution:
 class Operation:
     """Work beside the matrices: scores against a table of relative positions, a kernel shared within a head.
 
-    `k`, `n` as in the ledger's operations; scores are with the stream's own tokens, or with `key_rows` of a table.
+    kind, k, n        as in the ledger's operations
+    key_rows          for scores: rows of the table they are taken with; None means the stream's own tokens
+    window            for scores: how many tokens back
+    name, part        the word for its row in the ledger, and what it belongs to
     """
 
     name: str
@@ -127,22 +144,19 @@ def convolution(at: Site, c: Convolution) -> None:
     """Kernel [channels, inputs_per_group, kernel] and bias [channels]."""
     at.part = c.part
     at.vector(c.name, c.channels, c.inputs_per_group, c.kernel)
-    depthwise = isinstance(c.inputs_per_group, int) and c.inputs_per_group == 1
-    (at if c.rows is None else at.placed(rows=c.rows)).op(
-        "conv",
-        c.name,
-        c.inputs_per_group * c.kernel,
-        c.channels,
-        weight=f"{at.prefix}.{c.name}",
-        how=Taps(
-            groups=c.groups if c.groups is not None else c.channels if depthwise else 1,
-            padding=c.kernel - 1 if c.causal else 0,
-        ),
-    )
+    how = Taps(groups=_groups(c), padding=c.kernel - 1 if c.causal else 0)
+    taps, weight = c.inputs_per_group * c.kernel, f"{at.prefix}.{c.name}"
+    at.op("conv", c.name, taps, c.channels, weight=weight, rows=c.rows, how=how)
     if c.causal:
         at.cache(c.name, c.channels * c.kernel, fixed=True)
     if c.bias:
         at.vector(f"{c.name}.bias", c.channels)
+
+
+def _groups(c: Convolution) -> Num:
+    if c.groups is not None:
+        return c.groups
+    return c.channels if isinstance(c.inputs_per_group, int) and c.inputs_per_group == 1 else 1
 
 
 @lowers(Operation)

@@ -14,7 +14,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeedForward:
-    """down(act(up(x))), or down(act(gate(x)) * up(x)) when gated. `ffn` is the inner width."""
+    """down(act(up(x))), or down(act(gate(x)) * up(x)) when `gated`.
+
+    ffn               inner width
+    bias              every matrix has one
+    activation        the function between them, by its usual name (silu, gelu, relu2)
+    inputs, outputs   widths that are read and written where they are not the hidden size
+    name              the word for its rows in the ledger
+    """
 
     ffn: Num
     gated: bool = True
@@ -43,6 +50,10 @@ def network(
     active: Num = 1,
     idle: Num = 0,
 ) -> None:
+    """Rows of a network, or of so many `copies` of it, of which a token meets `active`; `prefix` begins their names.
+
+    gate and up [inputs, ffn], of which `idle` more exist than are met; down [ffn, outputs]
+    """
     for role in ("gate", "up") if f.gated else ("up",):
         at.matrix(prefix + role, inputs, f.ffn, bias=f.bias, split="column", copies=copies + idle, active=active)
     at.op("activation", prefix + f.activation, 2 if f.gated else 1, f.ffn, active=active)

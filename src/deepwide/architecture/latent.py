@@ -14,12 +14,21 @@ from deepwide.units import Num
 class LatentAttention:
     """Multi-head latent attention (DeepSeek-V2, arXiv:2405.04434): keys and values from one cached latent.
 
-    A token's keys and values come from `kv_rank` numbers and `rope_dim` shared rotary ones.
-    `query_rank` None means a plain query projection. `indexer_heads` adds the sparse-attention indexer of
-    DeepSeek-V3.2, whose keys are `indexer_dim` wide; `indexer_top` tokens are then attended, also in layers that
-    reuse the choice of an earlier one and so have no indexer of their own. `rope_norm` norms the rotary key.
-    `gate` scales the output: "width" a number per channel of it, "head" one per head, both from the hidden state;
-    "query" a number per channel that the query projection gives along, reading its latent both normed and not.
+    heads             heads of queries, keys and values
+    query_rank        width of the queries' own latent; None means a plain query projection
+    kv_rank, rope_dim   numbers that are cached of a token: the latent, and the rotary key that all heads share
+    nope_dim          width of a head's query and key without positions; `rope_dim` comes on top
+    value_dim         width of a value head
+    bias, output_bias   of the projections down to the latents, and of the output
+    latent_norm       norm of both latents, None for none; rope_norm norms the rotary key too
+    indexer_heads     small heads that choose which tokens are attended (DeepSeek-V3.2), with keys indexer_dim wide
+    indexer_top       tokens attended then, also in layers that reuse an earlier choice and have no indexer
+    window            how many tokens back a token sees, itself included; None means all
+    sinks             one learned number per head that takes part in the softmax
+    gate              scales the output: "width" a number per channel of it, "head" one per head, both from the hidden
+                      state; "query" a number per channel that the query projection gives along, which then reads its
+                      latent both normed and not; "" for none
+    name              the word for its rows in the ledger
     """
 
     heads: Num

@@ -15,7 +15,7 @@ from deepwide.units import Num
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ledger:
-    """The rows of one model (or of one template, when its sizes are arrays)."""
+    """The rows of one model (or of one template, when its sizes are arrays): `weights`, `ops` and `caches`."""
 
     weights: tuple[Weight, ...]
     ops: tuple[Op, ...]

@@ -23,9 +23,13 @@ DELTA_CHUNK = 64
 class DeltaNet:
     """The gated delta rule (arXiv:2412.06464): what a key already recalls is taken off before its value is written.
 
-    The state decays by one number per value head, or, when `per_channel`, by one per channel of the key (Kimi Delta
-    Attention, arXiv:2510.26692). `decay_rank` and `gate_rank` are set where decay and output gate go through a
-    narrow projection.
+    key_heads, value_heads   heads of queries and keys, and the more numerous heads of values
+    key_dim, value_dim       widths of a key head and of a value head
+    kernel                   taps of the short convolution over queries, keys and values
+    per_channel              the state decays by a number per channel of the key (Kimi Delta Attention,
+                             arXiv:2510.26692), not by one per value head
+    decay_rank, gate_rank    widths that decay and output gate pass through where their projections are narrow
+    name                     the word for its rows in the ledger
     """
 
     key_heads: Num
@@ -41,7 +45,10 @@ class DeltaNet:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LightningAttention:
-    """Linear attention with a fixed decay per head, in blocks (MiniMax-01, arXiv:2501.08313)."""
+    """Linear attention with a fixed decay per head (MiniMax-01, arXiv:2501.08313).
+
+    `heads` of width `head_dim`; `block` tokens are taken at a time; `name` is the word for its rows in the ledger.
+    """
 
     heads: Num
     head_dim: Num
@@ -51,7 +58,11 @@ class LightningAttention:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MatrixLSTM:
-    """The mLSTM of xLSTM-7B (arXiv:2503.13427): exponential gates per head, a matrix and a normaliser as memory."""
+    """The mLSTM of xLSTM-7B (arXiv:2503.13427): exponential gates per head, a matrix and a normaliser as memory.
+
+    `heads` share `key_width` channels of queries and keys and `value_width` of values; `chunk` tokens are taken at a
+    time; `bias` is that of all matrices and the norm; `name` is the word for its rows in the ledger.
+    """
 
     heads: Num
     key_width: Num

@@ -40,6 +40,7 @@ Body: TypeAlias = "Mixer | FeedForward | Experts | Small | Assembly | Beside"
 class Branch:
     """One residual branch: x + after(body(before(x))), or after(x + body(x)) when `after_sum` (post-norm).
 
+    `body` does the work between the norms `before` and `after`, where it has them; `extra` is what it owns besides.
     `owned` is set where its layers share weights that exist so many times only (Zamba's transformer block).
     """
 
@@ -53,7 +54,7 @@ class Branch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layer:
-    """Residual branches one after the other, or side by side when `parallel`. `extra` is what else a layer owns."""
+    """Residual `branches` one after the other, or side by side when `parallel`. `extra` is what else a layer owns."""
 
     branches: tuple[Branch, ...]
     parallel: bool = False
@@ -62,7 +63,10 @@ class Layer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """`layers` equal layers. When `shared` (ALBERT) the weights of one layer, or of `owned`, run again and again."""
+    """`layers` times the same `layer`. When `shared` (ALBERT) the weights of one, or of `owned`, run again and again.
+
+    `name` tells it from the other runs of its stack, in the ledger; "" where there is one.
+    """
 
     layer: Layer
     layers: Num
@@ -73,10 +77,15 @@ class Run:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stack:
-    """A pile of layers over one stream of tokens, with what comes before the first and after the last.
+    """A pile of layers over one stream of tokens.
 
-    `order` gives, for each layer, the index of its run where runs are interleaved; empty means one after the other.
-    `tokens` is set where their number does not follow the text: the patches of an image.
+    name              the word for its rows in the ledger, and for its stream of tokens
+    hidden            width of the residual stream
+    runs              its layers, equal ones together; order gives for each layer the index of its run where runs are
+                      interleaved, and is empty where they follow one after the other
+    before, after     what comes before the first layer and after the last
+    causal            a token sees only itself and earlier ones
+    tokens            how many, where their number does not follow the text: the patches of an image
     """
 
     name: str
@@ -98,7 +107,12 @@ class Stack:
 class Architecture:
     """A model: its stacks, what joins them, and its output head.
 
-    `notes` says in words what was assumed while reading, and is shown with every answer.
+    name, family      what it is called, and the kind of model whose rules it was read by
+    vocab             tokens it knows
+    stacks            from bottom to top; the last one writes the output
+    embedding, head   what makes vectors of tokens, and tokens of vectors
+    context           tokens it was made to read at most; None where nothing says so
+    notes             in words, what was assumed while reading: shown with every answer
     """
 
     name: str

@@ -1,7 +1,6 @@
-"""The small parts that every model shares: norms, embeddings, positions, projections, output heads.
+"""The small parts that every model shares: norms, embeddings, positions, output heads.
 
 Each part is a frozen description; the function of the same name, further down, writes its rows.
-Two generic parts, `Linear` and `Vector`, describe what a family adds beyond the usual.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from deepwide.units import Num
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Norm:
-    """A normalisation: `rms` or `layer`; with or without a learned gain and bias."""
+    """A normalisation of `kind` "rms" or "layer", with or without a learned gain (`scale`) and a learned `bias`."""
 
     kind: str = "rms"
     scale: bool = True
@@ -33,7 +32,10 @@ LAYER_NO_BIAS = Norm(kind="layer")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NormLayer:
-    """A norm that stands by itself: after the embedding, or before the head."""
+    """A `norm` that stands by itself: after the embedding, or before the head.
+
+    `width` is the hidden size when left out; `name` is the word for its rows in the ledger.
+    """
 
     norm: Norm
     name: str = "norm"
@@ -42,7 +44,10 @@ class NormLayer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenEmbedding:
-    """The table of token vectors: weight [vocab, width]; width is the hidden size unless it is factorised."""
+    """The table of token vectors [vocab, width]; `width` is the hidden size unless it is factorised.
+
+    `name` is the word for its row in the ledger.
+    """
 
     vocab: Num
     width: Num | None = None
@@ -51,11 +56,14 @@ class TokenEmbedding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Positions:
-    """What tells the order of tokens.
+    """What tells the order of tokens, by its `kind`:
 
-    learned     a table [rows, width] that is trained
-    sinusoidal  a table [rows, width] that is computed; `stored` where it counts as a parameter all the same
-    rotary, alibi, none: no table
+    learned           a table [rows, width] that is trained
+    sinusoidal        a table [rows, width] that is computed; `stored` where it counts as a parameter all the same
+    rotary, alibi     computed on the fly: no table
+    relative, axial   tables that the family describes as parts of their own
+    none              nothing does
+    `width` is the hidden size when left out.
     """
 
     kind: str
@@ -66,7 +74,11 @@ class Positions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Head:
-    """The output head [width, vocab], tied to the token embedding or not."""
+    """The output head [width, vocab], tied to the token embedding or not.
+
+    `width` is the hidden size when left out; `tied` says that its tensor is that of the row `tied_to`; its `bias` is
+    always its own; `name` is the word for its row in the ledger.
+    """
 
     vocab: Num
     width: Num | None = None

@@ -18,8 +18,12 @@ from deepwide.units import Num
 class Mamba:
     """The selective state space of Gu and Dao 2023 (arXiv:2312.00752).
 
-    `inner` channels, each with `state` numbers; the step size goes through `step_rank`.
-    `inner_norm` norms step, B and C (Jamba).
+    inner, state      channels, and the numbers that each keeps
+    kernel            taps of the short convolution before it; conv_bias says whether that has a bias
+    step_rank         width that the step size passes through
+    bias              of the input and output projections
+    inner_norm        norm of step, B and C (Jamba)
+    name              the word for its rows in the ledger
     """
 
     inner: Num
@@ -36,8 +40,14 @@ class Mamba:
 class Mamba2:
     """The state-space duality of Dao and Gu 2024 (arXiv:2405.21060): heads share B and C in groups.
 
-    Many tokens are taken `chunk` at a time. `bias` is that of the input projection, and of the output projection
-    unless `output_bias` says otherwise.
+    inner, heads      channels, and the heads that share them out
+    state             numbers that each channel keeps
+    groups            pairs of B and C; the heads of a group share one
+    kernel            taps of the short convolution before it; conv_bias says whether that has a bias
+    chunk             tokens taken at a time
+    bias              of the input projection, and of the output projection unless output_bias says otherwise
+    inner_norm        norm of what is read from the state, None for none
+    name              the word for its rows in the ledger
     """
 
     inner: Num
@@ -55,7 +65,10 @@ class Mamba2:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatedRecurrence:
-    """The real-gated linear recurrent unit of Griffin (arXiv:2402.19427): one number per channel, gates per head."""
+    """The real-gated linear recurrent unit of Griffin (arXiv:2402.19427): one number per channel, gates per head.
+
+    `inner` channels in `heads`, behind a short convolution of `kernel` taps; `name` is the word for its rows.
+    """
 
     inner: Num
     heads: Num
@@ -65,7 +78,10 @@ class GatedRecurrence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimeMix:
-    """The token mixing of RWKV-4 (arXiv:2305.13048): a decaying average of values per channel, and the token before."""
+    """The token mixing of RWKV-4 (arXiv:2305.13048): a decaying average of values per channel, and the token before.
+
+    `inner` channels; `name` is the word for its rows in the ledger.
+    """
 
     inner: Num
     name: str = "time_mix"
@@ -73,7 +89,10 @@ class TimeMix:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShortConvolution:
-    """A gated short convolution (LFM2): three projections of the hidden size, one convolved between two gates."""
+    """A gated short convolution (LFM2): three projections of the hidden size, one convolved between two gates.
+
+    `kernel` taps; `bias` is that of the projections and of the convolution; `name` is the word for its rows.
+    """
 
     kernel: Num
     bias: bool = False

@@ -19,8 +19,13 @@ Kind = Literal["matmul", "attention", "scan", "conv", "norm", "activation", "gat
 class Weight(NamedTuple):
     """One tensor of the model, or one tensor per layer and expert.
 
-    `repeat` layers own such a tensor, `copies` of them per layer (experts), of which a token meets `active`.
-    `split` is how tensor parallelism cuts it. A row with `tied` names the row whose tensor it shares.
+    name, role        where it stands, in words ("decoder.attention.query"), and the last of them
+    part              what its parameters are summed under
+    shape             inputs first, then outputs
+    repeat            layers that own such a tensor
+    copies, active    tensors of this shape in each of them (experts), and how many of them a token meets
+    split             how tensor parallelism cuts it
+    tied              the row whose tensor it shares, "" for its own
     """
 
     name: str
@@ -32,7 +37,6 @@ class Weight(NamedTuple):
     active: Num = 1
     split: Split = "replicated"
     tied: str = ""
-    trained: bool = True
 
     @property
     def size(self) -> Num:
@@ -62,7 +66,11 @@ class Latent(NamedTuple):
 
 
 class Scores(NamedTuple):
-    """Which keys a row is scored on: the tokens of stream `keys` (or `key_rows` of them), `causal`, in a `window`."""
+    """Which keys a row is scored on: the tokens of stream `keys`, or `key_rows` where their number is fixed.
+
+    `causal` keeps to earlier ones, `window` to the last so many; `heads` score apart, so tensor parallelism can part
+    them; `latent` says how a cached latent is scored without expanding it.
+    """
 
     keys: str
     key_rows: Num | None = None
@@ -95,16 +103,19 @@ class Taps(NamedTuple):
 
 
 class Op(NamedTuple):
-    """One operation of a forward pass, `repeat` times over the layers.
+    """One operation of a forward pass, `repeat` times over the layers. What k and n mean follows its `kind`:
 
-    matmul      [rows, k] x [k, n], once for each of the `active` experts
-    attention   scores over k = heads * query width, and values over n = heads * value width, for each pair of
-                a row and a key
-    scan, conv  k * n multiply-adds per row
+    matmul            [rows, k] x [k, n], once for each of the `active` experts
+    attention         scores over k = heads * query width, and values over n = heads * value width, for each pair of
+                      a row and a key
+    scan, conv        k * n multiply-adds per row
     norm, activation, gather   n elements per row
-    `stream` names whose tokens are the rows; `rows` is set where their number is fixed for each sequence. Without a
-    stream the rows are those of a table and the work is done once per pass, whatever the batch. `how` says what the numbers
-    cannot: which keys are scored, how a scan is cut in chunks, how a convolution is grouped.
+
+    name, part        the row's own name, and what it belongs to; weight is the name of the tensor it reads
+    stream            whose tokens the rows are; "" where they are those of a table, so that the work is done once per
+                      pass, whatever the batch
+    rows              their number, where it is fixed for each sequence
+    how               what the numbers cannot say: which keys are scored, how a scan is cut, how channels are grouped
     """
 
     kind: Kind
@@ -123,7 +134,8 @@ class Op(NamedTuple):
 class Cache(NamedTuple):
     """What a layer remembers while generating: `elements` per token within `window`, or per sequence if `fixed`.
 
-    Tensor parallelism can spread it over `heads` devices; with one head every device keeps it whole.
+    `name` says where it stands, `repeat` in how many layers, `stream` whose tokens it keeps. Tensor parallelism can
+    spread it over `heads` devices; with one head every device keeps it whole.
     """
 
     name: str

@@ -32,8 +32,12 @@ def lowers(kind: type[Described]) -> Callable[[Callable[[Site, Described], None]
 class Site:
     """Where a part stands, and the lists its rows are written to.
 
-    `stored` layers own the weights and `repeat` layers run them (they differ where layers share weights).
-    `rows` is set in a stack whose number of tokens is fixed, such as the patches of an image.
+    weights, ops, caches   the rows written so far, by all parts together
+    prefix, part           what names of rows begin with, and what their parameters are summed under
+    hidden                 width of the residual stream here
+    repeat, stored         layers that run this, and layers that own weights (fewer where layers share them)
+    stream, rows           whose tokens pass, and how many where their number is fixed: the patches of an image
+    causal, generates      a token sees only earlier ones; this stack writes the output, so it keeps a cache
     """
 
     weights: list[Weight]
@@ -110,19 +114,8 @@ class Site:
                 tied=tied,
             )
         )
-        self.ops.append(
-            Op(
-                kind="matmul",
-                name=name,
-                part=part,
-                k=inputs,
-                n=outputs,
-                repeat=self.repeat,
-                active=active,
-                stream="" if once else stream or self.stream,
-                rows=self.rows if rows is None and not stream else rows,
-                weight=name,
-            )
+        self.op(
+            "matmul", role, inputs, outputs, weight=name, active=active, part=part, stream=stream, rows=rows, once=once
         )
         if bias:
             self.bias(role, outputs, copies=copies, active=active, split=split, part=part)
@@ -155,24 +148,16 @@ class Site:
         active: Num = 1,
         part: Part | None = None,
         stream: str = "",
+        rows: Num | None = None,
+        once: bool = False,
         how: Scores | Chunks | Taps | None = None,
     ) -> None:
-        """An operation on every row of the stream."""
-        self.ops.append(
-            Op(
-                kind=kind,
-                name=f"{self.prefix}.{role}",
-                part=part or self.part,
-                k=k,
-                n=n,
-                repeat=self.repeat,
-                active=active,
-                stream=stream or self.stream,
-                rows=None if stream else self.rows,
-                weight=weight,
-                how=how,
-            )
-        )
+        """An operation on every row of the stream: on `rows` of them, or `once` per pass, as a matrix has it."""
+        name, part = f"{self.prefix}.{role}", part or self.part
+        if rows is None and not stream:
+            rows = self.rows
+        stream = "" if once else stream or self.stream
+        self.ops.append(Op(kind, name, part, k, n, self.repeat, active, stream, rows, weight, how))
 
     def scores(
         self,

@@ -9,8 +9,10 @@ from deepwide.units import Num
 
 
 class Sizes(NamedTuple):
-    """Layers, widths and heads of the main stack; None where the model has no such part.
+    """`layers`, `hidden` and the rest as a person quotes them of the main stack; None where a model has no such part.
 
+    `heads`, `kv_heads` and `head_dim` are those of its attention, `ffn` the inner width of its network, `experts` and
+    `active_experts` those of its mixture, `vocab` and `context` the tokens it knows and the most it was made to read.
     With several kinds of layers the first of a kind speaks for all.
     """
 

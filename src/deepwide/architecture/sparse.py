@@ -18,7 +18,10 @@ from deepwide.units import Num
 class ExpertAttention:
     """A mixture of attention heads (JetMoE, arXiv:2404.07413): experts hold queries and outputs, keys are shared.
 
-    Each of `active_experts` brings `kv_heads` query heads.
+    kv_heads, head_dim        heads of keys and values, and the width of any head
+    experts, active_experts   experts, and how many a token meets: each brings `kv_heads` query heads
+    output_bias               one bias [hidden] for all experts
+    name                      the word for its rows in the ledger
     """
 
     kv_heads: Num
@@ -33,9 +36,15 @@ class ExpertAttention:
 class CompressedAttention:
     """The attention of DeepSeek-V4: one key per token, which is its value too, within a window; beyond it, sums.
 
-    With a `rate`, every `rate` tokens leave one summed key, `spans` times as wide while it is formed. Where an
-    indexer of `indexer_heads` chooses among them, `indexer_top` are read; else all of them. The output goes through
-    `groups` narrow projections of rank `output_rank`.
+    heads, head_dim   query heads, and the width of a head and of the one key
+    query_rank        width of the queries' latent
+    groups            narrow projections of the output, each of rank output_rank
+    window            how many tokens back a token sees one by one
+    rate              tokens that leave one summed key; None where a layer has no sums
+    spans             how many times as wide a sum is while it is formed
+    indexer_heads     small heads that choose among the sums, with keys indexer_dim wide; indexer_top are then read,
+                      and all where there is no indexer
+    name              the word for its rows in the ledger
     """
 
     heads: Num
@@ -56,7 +65,14 @@ class CompressedAttention:
 class ConvolvedAttention:
     """Compressed convolutional attention (ZAYA): two short convolutions mix queries and keys before the scores.
 
-    Half of each value comes from the token before. The first convolution is depthwise, the second within each head.
+    Half of each value comes from the token before.
+
+    heads, kv_heads   query heads, and the heads of keys and values that groups of them share
+    head_dim          width of any head
+    kernels           taps of the two convolutions: the first is depthwise, the second within each head
+    bias              of all projections
+    window            how many tokens back a token sees, itself included; None means all
+    name              the word for its rows in the ledger
     """
 
     heads: Num
@@ -70,7 +86,10 @@ class ConvolvedAttention:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Indexer:
-    """Small heads beside an attention that choose which tokens it reads; one key per token, `dim` wide."""
+    """Small `heads` beside an attention that choose which tokens it reads; one key per token, `dim` wide.
+
+    `name` begins the names of its rows in the ledger.
+    """
 
     heads: Num
     dim: Num

@@ -22,6 +22,7 @@ class Symbol(int):
     strength: int
 
     def __new__(cls, value: int, text: str, numbers: str = "", strength: int = ATOM) -> Symbol:
+        """The number, its formula in symbols and in numbers, and how strongly that binds (for parentheses)."""
         self = super().__new__(cls, value)
         self.text, self.numbers, self.strength = text, numbers or f"{value:,}", strength
         return self
@@ -71,9 +72,9 @@ def symbol(value: Any) -> Symbol:
 
 def _neutral(left: Symbol, right: Symbol, sign: str) -> Symbol | None:
     """x · 1 and x + 0 are x."""
-    if sign == "·" and right.text == "1" or sign in "+-" and right.text == "0":
+    if (sign == "·" and right.text == "1") or (sign in "+-" and right.text == "0"):
         return left
-    if sign == "·" and left.text == "1" or sign == "+" and left.text == "0":
+    if (sign == "·" and left.text == "1") or (sign == "+" and left.text == "0"):
         return right
     return None
 

@@ -39,7 +39,7 @@ def command(models: tuple[str, ...], as_json: bool, **question: Any) -> None:
 def _draw(answer: Comparison) -> None:
     from deepwide.cli.tables import print_table
 
-    letters = {m.model: chr(ord("A") + i) for i, m in enumerate(answer.models)}
+    letters = {name: chr(ord("A") + i) for i, name in enumerate(dict.fromkeys(m.model for m in answer.models))}
     for name, letter in letters.items():
         click.echo(f"  {click.style(letter, bold=True)}  {name}")
     rows = [(name, *(cell(m) for m in answer.models)) for name, cell in ROWS.items()]

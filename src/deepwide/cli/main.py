@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import sys
 from importlib import import_module
+from io import TextIOWrapper
 
 import click
 
@@ -23,6 +24,7 @@ COMMANDS = {
     "accelerators": "The catalogue of accelerators.",
     "completion": "Shell completion: what to add to your shell's start-up file.",
 }
+LONGEST_MESSAGE, HEAD = 600, 300  # of a longer one, its head and its tail are shown
 EXAMPLES = """\b
 Start here:
   deepwide count llama-3-8b --explain
@@ -77,19 +79,28 @@ def cli() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command line. Exit 0 done, 1 the answer is no, 2 bad input, 130 interrupted."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a bar or a Δ that the terminal cannot show stops no answer
     try:
         code = cli.main(arguments, prog_name="deepwide", standalone_mode=False)
     except BadInput as error:
-        click.echo(f"Error: {' '.join(str(error).split())}", err=True)
-        code = 2
+        code = _refused(str(error))
     except click.exceptions.Abort:
         click.echo("Interrupted.", err=True)
         code = 130
     except click.ClickException as error:
-        message = " ".join(error.format_message().split())
-        click.echo(f"Error: {message}", err=True)
-        code = 2
-    except BrokenPipeError:
-        sys.stderr.close()
+        code = _refused(error.format_message())
+    except OSError as error:
+        code = _refused(f"the answer cannot be written: {error.strerror or error}")
+    except SystemExit:  # click's answer to a reader that left, as `head` does: that is no error, and no "no"
         code = 0
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _refused(message: str) -> int:
+    """Says in one line of bearable length what was wrong; the exit code of bad input."""
+    line = " ".join(message.split())
+    middle = len(line) - LONGEST_MESSAGE
+    click.echo(f"Error: {line if middle <= 0 else f'{line[:HEAD]}...{line[HEAD + middle :]}'}", err=True)
+    return 2

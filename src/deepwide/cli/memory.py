@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from deepwide import units
+from deepwide.answers.load import SEARCHED_CONTEXT
 from deepwide.answers.memory import PARTS, Memory, memory
 from deepwide.answers.models import find_model
 from deepwide.cli.options import AcceleratorName, Count, ModelName, reading_options
@@ -48,8 +49,6 @@ def command(
     deepwide memory llama-2-13b --on rtx-3060-12gb --weights int4
     deepwide memory llama-3-8b --on a100-sxm-80gb --train --recompute full
     """
-    if question["lora"] is not None and not question["train"]:
-        question["train"] = True
     answer = memory(find_model(model, like, instantiate, online), fused=not eager, **question)
     if as_json:
         print_json(answer.to_dict())
@@ -86,6 +85,8 @@ def _draw(answer: Memory) -> None:
 def _limits(answer: Memory) -> None:
     load = answer.load
     beyond = answer.memory_context > answer.max_context
-    more = f" (all the model states; memory would hold {answer.memory_context:,})" if beyond else ""
-    click.echo(f"  longest context at batch {load.batch:,}: {answer.max_context:,} tokens{more}")
+    held = "any length" if answer.memory_context == SEARCHED_CONTEXT else f"{answer.memory_context:,}"
+    more = f" (all the model states; memory would hold {held})" if beyond else ""
+    endless = " or more" if answer.max_context == SEARCHED_CONTEXT else ""
+    click.echo(f"  longest context at batch {load.batch:,}: {answer.max_context:,} tokens{endless}{more}")
     click.echo(f"  largest batch at {load.context:,} tokens: {answer.max_batch:,}\n")

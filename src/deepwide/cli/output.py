@@ -20,8 +20,8 @@ def json_option() -> Decorator:
 
 
 def print_json(answer: dict[str, Any]) -> None:
-    """One JSON object, whole numbers exact."""
-    click.echo(json.dumps(answer, ensure_ascii=False, allow_nan=False))
+    """One JSON object, whole numbers exact; in ASCII, which every terminal and locale can take."""
+    click.echo(json.dumps(answer, allow_nan=False))
 
 
 def bar(share: float, width: int = 32) -> str:

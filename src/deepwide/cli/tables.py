@@ -22,7 +22,7 @@ def print_table(
         table.add_column(column, justify="left" if i == 0 or column in words else "right", no_wrap=True)
     for i, row in enumerate(rows):
         table.add_row(*(str(cell) for cell in row), style="bold green" if i == marked else None)
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False, emoji=False)  # a source such as [gpt2] is text, not a style
     # A narrow terminal wraps long lines; cutting cells to its width would hide numbers.
     console.width = max(console.width, console.measure(table, options=console.options.update(max_width=400)).maximum)
     console.print(table)

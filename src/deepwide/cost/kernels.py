@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from deepwide.architecture.ledger import Ledger
 from deepwide.architecture.rows import Op
 from deepwide.cost.memory import cached_elements
+from deepwide.errors import BadInput
 from deepwide.facts.accelerators import Accelerator
 from deepwide.facts.tables import KernelConstants, kernel_constants
 from deepwide.units import Num, Real
 
+MATRIX_RATES = ("bf16", "fp16", "tf32", "fp32")  # the first that a device has is what 16-bit products run at
 ELEMENTWISE_S = 3e-6  # a small elementwise kernel in a captured graph; measured on A100 and H100 engines
 # Projections of the same input that every engine runs as one kernel: they share a launch.
 FUSED = frozenset({"key", "value", "up", "expert_up", "shared_up"})
@@ -33,11 +35,12 @@ class Machine:
 
 def machine(accelerator: Accelerator) -> Machine:
     """The accelerator at 16-bit matrix rates, with the constants fitted for it or the default ones."""
-    peaks = accelerator.peak_flops_per_s
-    peak = peaks.get("bf16") or peaks.get("fp16") or peaks.get("tf32") or peaks["fp32"]
+    peaks = [rate for name in MATRIX_RATES if (rate := accelerator.peak_flops_per_s.get(name))]
+    if not peaks:
+        raise BadInput(f"{accelerator.name}: peak_flops_per_s needs one of {', '.join(MATRIX_RATES)} to predict a time")
     return Machine(
         name=accelerator.name,
-        peak_flops_per_s=peak,
+        peak_flops_per_s=peaks[0],
         bandwidth_bytes_per_s=accelerator.bandwidth_bytes_per_s,
         constants=kernel_constants(accelerator.name),
     )
@@ -52,12 +55,22 @@ def roofline_s(work_flops: Num, moved_bytes: Real, on: Machine) -> Real:
     return time
 
 
-def decode_token_s(ledger: Ledger, on: Machine, *, context: Num, weight_bytes: Real = 2, cache_bytes: Real = 2) -> Real:
+def decode_token_s(
+    ledger: Ledger,
+    on: Machine,
+    *,
+    context: Num,
+    weight_bytes: Real = 2,
+    cache_bytes: Real = 2,
+    stream: str = "decoder",
+) -> Real:
     """Time of one generated token at batch 1: every active weight is streamed, the cache is read.
 
-    `weight_bytes` and `cache_bytes` are bytes per element.
+    `weight_bytes` and `cache_bytes` are bytes per element. `stream` is the one that generates: an encoder before it
+    has run already.
     """
-    steps = sum(_step_s(op, on, weight_bytes) * op.repeat for op in ledger.ops)
+    running = (op for op in ledger.ops if op.stream in (stream, ""))
+    steps = sum(_step_s(op, on, weight_bytes) * op.repeat for op in running)
     c = on.constants
     cache_elements = sum(cached_elements(cache, context) * cache.repeat for cache in ledger.caches)
     time: Real = steps + cache_elements * cache_bytes / (on.bandwidth_bytes_per_s * c.attention_efficiency)

@@ -35,14 +35,15 @@ def shards(w: Weight, tp: int) -> int:
 def kv_cache_bytes(ledger: Ledger, *, context: Num, batch: Num, bits: Fraction, tp: int = 1) -> Num:
     """Bytes of the cache of `batch` sequences of `context` tokens: windows, latents and fixed states as they are.
 
-    Recurrent states stay in 16 bits at least. Heads are spread over `tp` devices; a lone head is on each of them.
+    Recurrent states stay in 16 bits at least. Heads are spread over `tp` devices, whole ones: the bytes are those of
+    the device with most of them, and a lone head is on each.
     """
     total: Num = 0
     for c in ledger.caches:
         width = max(bits, Fraction(16)) if c.fixed else bits
         elements = cached_elements(c, context) * batch * c.repeat
-        spread = min(tp, c.heads)
-        total = total + -(-elements * width.numerator // (8 * width.denominator * spread))
+        heads_here = -(-c.heads // tp)
+        total = total + -(-elements * heads_here * width.numerator // (8 * width.denominator * c.heads))
     return total
 
 
@@ -127,14 +128,19 @@ def optimizer_bytes(ledger: Ledger, name: str, master: bool = True) -> Num:
     return sum(0 if w.tied else state(w) + (4 * w.parameters if master else 0) for w in ledger.weights)
 
 
-def lora_parameters(ledger: Ledger, rank: int, targets: tuple[str, ...] = LORA_TARGETS) -> Num:
-    """Parameters of the adapters: rank (inputs + outputs) for each target matrix (arXiv:2106.09685)."""
+def lora_weights(ledger: Ledger, rank: int, targets: tuple[str, ...] = LORA_TARGETS) -> tuple[Weight, ...]:
+    """The adapters' own matrices: [inputs, rank] and [rank, outputs] for each target matrix (arXiv:2106.09685)."""
     rows = [w for w in ledger.weights if w.part in ("attention", "ffn", "recurrent") and len(w.shape) == 2]
     chosen = [w for w in rows if w.role.removeprefix("expert_").removeprefix("shared_") in targets]
     if not chosen:
         known = ", ".join(sorted({w.role for w in rows}))
         raise BadInput(f"lora targets {', '.join(targets)} name no matrix of this model; it has {known}")
-    return sum(rank * (w.shape[0] + w.shape[1]) * w.copies * w.repeat for w in chosen)
+    return tuple(w._replace(shape=shape) for w in chosen for shape in ((w.shape[0], rank), (rank, w.shape[1])))
+
+
+def lora_parameters(ledger: Ledger, rank: int, targets: tuple[str, ...] = LORA_TARGETS) -> Num:
+    """Parameters of the adapters: rank (inputs + outputs) for each target matrix."""
+    return sum(w.parameters for w in lora_weights(ledger, rank, targets))
 
 
 def overhead_bytes(devices: int) -> int:

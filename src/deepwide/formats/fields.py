@@ -7,7 +7,7 @@ what the family's configuration class falls back to, and last the reader's own d
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,6 +39,7 @@ STRUCTURE |= {"layer_extra", "embedding_extra", "head_extra"}
 SPELLED = {name: (*spellings, name) for name, spellings in SPELLINGS.items()}
 LARGEST = 10**12
 MOST_LAYERS = 100_000
+PER_LAYER = "per_layer_config"  # of any config of transformers: tables of fields by the numbers of layers
 _ABSENT: Any = object()
 
 
@@ -53,6 +54,11 @@ class Field:
 def read(*names: str, otherwise: Any = None) -> Field:
     """The choice is what the config says under one of these names."""
     return Field(names, otherwise)
+
+
+def says(flag: str, yes: Any = True, no: Any = False, otherwise: bool = False) -> Callable[[Fields], Any]:
+    """The choice is `yes` or `no`, as a flag of the config says; where it is absent or null, as `otherwise` says."""
+    return lambda c: yes if c.flag(flag, otherwise) else no
 
 
 @dataclass(slots=True, kw_only=True)
@@ -117,15 +123,22 @@ class Fields:
             if isinstance(value, float) and value.is_integer():
                 return self.checked(name, int(value))
             if not hasattr(value, "dtype"):
-                raise BadInput(f"{self.where}: {self.spelled(name)}={_short(value)} must be a whole number")
+                raise BadInput(f"{self.where}: {self.spelled(name)}={short(value)} must be a whole number")
         elif not 0 <= value <= (MOST_LAYERS if name == "layers" else LARGEST):
             most = MOST_LAYERS if name == "layers" else LARGEST
-            raise BadInput(f"{self.where}: {self.spelled(name)}={_short(value)} must lie between 0 and {most}")
+            raise BadInput(f"{self.where}: {self.spelled(name)}={short(value)} must lie between 0 and {most}")
         return value
 
-    def maybe(self, name: str) -> Any:
-        """A whole number, or None where the config leaves it out or says null."""
-        value = self(name)
+    def positive(self, name: str, otherwise: Any = None) -> Any:
+        """A whole number of at least 1."""
+        value = self.number(name, otherwise)
+        if isinstance(value, int) and value < 1:
+            raise BadInput(f"{self.where}: {self.spelled(name)}={value} must be at least 1")
+        return value
+
+    def maybe(self, name: str, otherwise: Any = None) -> Any:
+        """A whole number, or `otherwise` where the config leaves it out or says null."""
+        value = self(name, otherwise)
         return None if value is None else self.checked(name, value)
 
     def flag(self, name: str, otherwise: bool = False) -> bool:
@@ -142,16 +155,23 @@ class Fields:
         """A list, empty where absent; anything else is refused."""
         value = self(name, [])
         if not isinstance(value, list | tuple):
-            raise BadInput(f"{self.where}: {self.spelled(name)}={_short(value)} must be a list")
+            raise BadInput(f"{self.where}: {self.spelled(name)}={short(value)} must be a list")
         if len(value) > MOST_LAYERS:
             raise BadInput(f"{self.where}: {self.spelled(name)} has {len(value)} entries, more than {MOST_LAYERS}")
         return list(value)
 
     def spelled(self, name: str) -> str:
-        """How this config spells a name: for messages the user can find in the file."""
+        """How the user finds a name again: as they changed it, as the config spells it, or as a default of the family.
+
+        A value that is in no file is said to be the family's, or the message would send the reader looking for it.
+        """
+        if name in self.changes:
+            return name
         choice = self.rule.get(name)
         names = choice.names if isinstance(choice, Field) else (*SPELLINGS.get(name, ()), name)
-        return next((n for n in names if n in self.config), names[0])
+        given = next((n for n in names if n in self.config), None)
+        assumed = next((n for n in names if self.defaults.get(n) is not None), None)
+        return given or (f"the family's default {assumed}" if assumed else names[0])
 
     def divided(self, name: str, by: str) -> Any:
         """`name` / `by`, which must come out whole."""
@@ -165,12 +185,29 @@ class Fields:
             )
         return total // parts
 
+    def multiple_of(self, name: str, value: Any, by: str, parts: Any) -> None:
+        """Refuses a `value` of `name` that so many `parts` (of the field `by`) do not divide; arrays pass."""
+        if isinstance(value, int) and isinstance(parts, int) and (parts < 1 or value % parts):
+            raise BadInput(
+                f"{self.where}: {self.spelled(name)}={value} must be a multiple of {self.spelled(by)}={parts}"
+            )
+
+    def ratio(self, name: str, otherwise: Any = None, *, least: float = 0, most: float = 1) -> Any:
+        """A number above 0, from `least` to `most`."""
+        value = self(name, otherwise)
+        known = isinstance(value, int | float) and not isinstance(value, bool)
+        if not known or value <= 0 or not least <= value <= most:
+            raise BadInput(
+                f"{self.where}: {self.spelled(name)}={short(value)} must be a number between {least} and {most}"
+            )
+        return value
+
     def inside(self, name: str, rule: Mapping[str, Any] | None = None) -> Fields:
         """The fields of a nested config, such as `text_config`; its absence means its defaults."""
         given, known = self.config.get(name), self.defaults.get(name)
         if given is not None and not isinstance(given, Mapping):
-            raise BadInput(f"{self.where}: {name}={_short(given)} must be a table of fields")
-        return Fields(
+            raise BadInput(f"{self.where}: {name}={short(given)} must be a table of fields")
+        inner = Fields(
             config=given or {},
             rule=self.rule if rule is None else rule,
             defaults=known if isinstance(known, Mapping) else {},
@@ -178,8 +215,19 @@ class Fields:
             where=f"{self.where}: {name}",
             notes=self.notes,
         )
+        inner.refuse_unread()
+        return inner
+
+    def refuse_unread(self) -> None:
+        """Refuses fields given layer by layer where the family's rule does not ask for them: they may change counts."""
+        if self.config.get(PER_LAYER) and PER_LAYER not in self.rule:
+            raise BadInput(
+                f"{self.where}: {PER_LAYER} changes fields layer by layer, which is not read for this family; "
+                "leave it out, or build the model exactly with --instantiate"
+            )
 
 
-def _short(value: Any) -> str:
+def short(value: Any) -> str:
+    """A value as an error message shows it: cut where it is long."""
     text = repr(value)
     return text if len(text) <= 40 else f"{text[:37]}..."

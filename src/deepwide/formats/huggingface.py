@@ -6,10 +6,7 @@ Neither torch nor transformers is needed. What a config leaves out is answered b
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 from deepwide.architecture.model import Architecture
@@ -17,13 +14,6 @@ from deepwide.errors import BadInput
 from deepwide.formats import families
 from deepwide.formats.defaults import declared
 from deepwide.formats.fields import Fields
-
-
-@cache
-def defaults() -> dict[str, Mapping[str, Any]]:
-    """What each configuration class declares for a field that is left out, by model type."""
-    data: dict[str, Mapping[str, Any]] = json.loads((Path(__file__).parent / "defaults.json").read_text("utf-8"))
-    return data
 
 
 def read_config(
@@ -57,5 +47,6 @@ def read_config(
         changes={**asked, **(changes or {})},
         where=where,
     )
-    read: Architecture = rule["reader"](fields)
-    return read
+    fields.refuse_unread()
+    model: Architecture = rule["reader"](fields)
+    return model

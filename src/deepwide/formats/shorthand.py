@@ -1,4 +1,4 @@
-"""Shorthand: a model in one line, `like=llama,layers=32,hidden=4096`, or a known one with changes, `llama-3-8b,layers=48`.
+"""Shorthand: a model in one line, `like=llama,layers=32,hidden=4096`, or a known one changed, `llama-3-8b,layers=48`.
 
 What is left out follows a stated rule, and the answer says so.
 """

@@ -1,10 +1,16 @@
-"""The last step of every reader: stacks, embedding and head become an architecture, named and noted as the config says."""
+"""The last step of every reader: stacks, embedding and head become an architecture, named as the config says."""
 
 from __future__ import annotations
 
 from deepwide.architecture.model import Architecture, Small, Stack
 from deepwide.formats.fields import Fields
 from deepwide.units import Num
+
+
+def note_other_head(c: Fields, other: bool) -> None:
+    """Notes that the class asked for has a head of another kind, where it has."""
+    if other:
+        c.notes.append(f"counted with its language-model head, not as {c.text('architecture')}")
 
 
 def assembled(

@@ -1,4 +1,8 @@
-"""Conformer layers (arXiv:2005.08100): a network, attention, a convolution over time, a second network, a norm."""
+"""Conformer layers (arXiv:2005.08100): a network, attention, a convolution over time, a second network, a norm.
+
+Questions to a rule, beside those of the layers: `convolution`, the parts of the third branch, and `attention_extra`,
+what the attention has besides.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +16,7 @@ from deepwide.formats.readers.layers import SLIDING, attention, feed_forward, no
 
 
 def conformer(c: Fields) -> tuple[tuple[Run, ...], tuple[int, ...]]:
-    """Equal layers; `convolution` gives the parts of the third branch, `attention_extra` what attention has besides.
-
-    Where the family is a `sandwich`, the two networks and the attention are normed after as well.
-    """
+    """Equal layers; in a `sandwich` the two networks and the attention are normed after as well."""
     n, feed = norm(c), feed_forward(c)
     after = n if c.text("norms") == "sandwich" else None
     branches = (

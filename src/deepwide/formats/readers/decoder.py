@@ -1,26 +1,33 @@
-"""The generic decoder: most language models, dense or mixture of experts, any norm, position and mix of layer kinds."""
+"""The generic decoder: most language models, dense or mixture of experts, any norm, position and mix of layer kinds.
+
+Questions to a family's rule, beside those of the layers:
+
+    causal                      whether a token sees only earlier ones; yes unless said otherwise
+    positions                   a kind of Positions; stored_positions says whether a computed table is a parameter
+    position_rows               rows of the table where they are not the context; position_offset comes on top
+    embedding_vocab, head_vocab   tokens of the table and of the head where they are not the vocabulary
+    embedding_width             width of token vectors where it is not the hidden size
+    embedding_norm, final_norm  a norm after the embedding; one after the last layer, which there is by default
+    embedding_extra, after, head_extra   parts that stand behind the embedding, after the layers, before the head
+    head_bias                   whether the head has one
+"""
 
 from __future__ import annotations
 
 from deepwide.architecture.model import Architecture, Small, Stack
 from deepwide.architecture.parts import Head, NormLayer, Positions, TokenEmbedding
 from deepwide.formats.fields import Fields
-from deepwide.formats.readers.assembled import assembled
+from deepwide.formats.readers.assembled import assembled, note_other_head
 from deepwide.formats.readers.layers import layer_runs, norm
 
 
 def decoder(c: Fields) -> Architecture:
     """A stack of decoder layers between an embedding and an output head."""
-    _note_head(c)
+    named = c.text("architecture")
+    note_other_head(c, named.endswith(("Model", "Classification")) and not named.endswith("LMHeadModel"))
     causal = c.flag("causal", True)
     stack = decoder_stack(c, name="decoder" if causal else "encoder", causal=causal)
     return assembled(c, stack, embedding=embedding(c), head=head(c))
-
-
-def _note_head(c: Fields) -> None:
-    named = c.text("architecture")
-    if named.endswith(("Model", "Classification")) and not named.endswith("LMHeadModel"):
-        c.notes.append(f"counted with its language-model head, not as {named}")
 
 
 def decoder_stack(c: Fields, name: str = "decoder", causal: bool = True) -> Stack:

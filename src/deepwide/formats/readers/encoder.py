@@ -1,7 +1,18 @@
 """The generic encoder: BERT and its kin, with a masked-language head; their causal twins are the same weights.
 
 Tokens, positions and token types are added and normed; layers follow, post- or pre-norm; the head transforms, norms,
-and multiplies with the token table, to which it is tied or not.
+and multiplies with the token table, to which it is tied or not. Questions beside those of the layers and of a decoder:
+
+    position_width, types_width   widths of these tables where they are not that of token vectors
+    always_projected              token vectors pass a matrix even where they are as wide as the layers
+    projection_inputs, projection_bias   what that matrix reads where it is more than a vector; whether it has a bias
+    projected_before_norm         the embedding's norm is as wide as the layers
+    head_parts                    the whole head, where it is of another build
+    head_transform, head_transform_bias, transform_width   the first matrix: is there one, its bias, its outputs
+    head_norm, head_width         the norm after it, and what the output matrix reads
+    spare_bias                    the head's bias is kept twice (see `head`)
+    add_cross_attention, is_decoder   the config's own flags for attention to an encoder outside
+    runs                          changes the layers once they are gathered
 """
 
 from __future__ import annotations
@@ -16,7 +27,7 @@ from deepwide.architecture.model import Architecture, Body, Small
 from deepwide.architecture.parts import LAYER, Head, NormLayer, Positions, TokenEmbedding
 from deepwide.errors import BadInput
 from deepwide.formats.fields import Fields
-from deepwide.formats.readers.assembled import assembled
+from deepwide.formats.readers.assembled import assembled, note_other_head
 from deepwide.formats.readers.decoder import decoder_stack
 from deepwide.formats.readers.layers import FULL, NORMS, attention, norm
 
@@ -26,7 +37,8 @@ CAUSAL_HEADS = ("ForCausalLM", "BertLMHeadModel", "GenerationDecoder")
 
 def encoder(c: Fields) -> Architecture:
     """A stack of layers between an embedding and a language head."""
-    _note_head(c)
+    named = c.text("architecture")
+    note_other_head(c, bool(named) and not named.endswith(LANGUAGE_HEADS))
     stack = decoder_stack(c, name=stack_name(c), causal=is_causal(c))
     if "runs" in c.rule:
         stack = replace(stack, runs=c.rule["runs"](c, stack.runs))
@@ -45,12 +57,6 @@ def stack_name(c: Fields) -> str:
     return "decoder" if is_causal(c) else "encoder"
 
 
-def _note_head(c: Fields) -> None:
-    named = c.text("architecture")
-    if named and not named.endswith(LANGUAGE_HEADS):
-        c.notes.append(f"counted with its language-model head, not as {named}")
-
-
 def embedding(c: Fields) -> tuple[Small, ...]:
     """Tables of tokens, positions and token types, their norm, and a projection where they are narrower."""
     width = c.maybe("embedding_width")
@@ -58,14 +64,12 @@ def embedding(c: Fields) -> tuple[Small, ...]:
     kind = c.text("positions", "learned")
     if kind in ("learned", "sinusoidal"):
         rows = c.number("context") + c.number("position_offset", 0)
-        given = c.maybe("position_width")
-        parts.append(Positions(kind=kind, rows=rows, width=width if given is None else given))
+        parts.append(Positions(kind=kind, rows=rows, width=c.maybe("position_width", width)))
     else:
         parts.append(Positions(kind=kind))
     types = c.number("types", 0)
     if hasattr(types, "dtype") or types:
-        given = c.maybe("types_width")
-        parts.append(Table(name="types", rows=types, width=width if given is None else given))
+        parts.append(Table(name="types", rows=types, width=c.maybe("types_width", width)))
     parts.extend(c("embedding_extra", ()))
     if c.flag("embedding_norm", True):
         parts.append(NormLayer(norm=norm(c), width=None if c.flag("projected_before_norm") else width))

@@ -1,21 +1,24 @@
 """The generic encoder-decoder: two stacks, of which the upper attends across to the lower, and either half alone.
 
 A rule answers for both stacks at once; what differs stands under its `encoder` and `decoder`, laid over the rest.
-With `nested` each stack has a config of its own inside the model's.
+With `nested` each stack has a config of its own inside the model's. Questions beside those of a decoder:
+
+    sharing        which token tables are one: ALL, STACKS, HEAD or NONE
+    idle_table     a table is kept for both stacks even where each has its own
+    inputs         what a stack reads where it is not tokens and positions
+    stack_tokens   how many tokens a stack has, where their number is fixed
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from deepwide.architecture.attention import Attention
 from deepwide.architecture.extras import Table
-from deepwide.architecture.model import Architecture, Body, Small, Stack
+from deepwide.architecture.model import Architecture, Small, Stack
 from deepwide.architecture.parts import Head
 from deepwide.formats.fields import Fields
 from deepwide.formats.readers.assembled import assembled
 from deepwide.formats.readers.decoder import decoder_stack, embedding
-from deepwide.formats.readers.layers import attention_heads, kv_heads
 
 ENCODER, DECODER = "encoder", "decoder"
 # Which tables are one: those of both stacks and the head; of the stacks; of the decoder and the head; none.
@@ -86,18 +89,3 @@ def _idle(c: Fields, sharing: str) -> tuple[Small, ...]:
 def _head(c: Fields, sharing: str, table: str) -> tuple[Small, ...]:
     tied = sharing in (ALL, HEAD)
     return (Head(vocab=c.number("head_vocab", c("vocab")), tied=tied, bias=c.flag("head_bias"), tied_to=table),)
-
-
-def cross_attention(c: Fields) -> Body:
-    """Attention whose queries are the decoder's and whose keys and values are made of the encoder's output."""
-    heads, head_dim = attention_heads(c)
-    return Attention(
-        heads=heads,
-        kv_heads=kv_heads(c, heads),
-        head_dim=head_dim,
-        bias=c.text("attention_bias"),
-        keys=ENCODER,
-        keys_width=c.maybe("keys_width"),
-        key_rows=c.maybe("key_rows"),
-        name="cross_attention",
-    )

@@ -1,16 +1,29 @@
 """The layers of a model, as its config describes them: which kinds there are, and what each is made of.
 
-A family differs from another only in its answers (`families/`); a hybrid adds a function for its own mixer.
+A family differs from another only in its answers (`families/`) to the questions asked here, beside the sizes:
+
+    norm, norms             the norm (a name of NORMS, or a Norm), and where it stands (see `arranged`)
+    mixer_kinds, ffn_kinds  the kind of each layer's mixer and network, where not all are alike
+    mixers, ffns            what builds the kinds that are not the attention and networks below
+    cross                   what builds attention across to another stack, between mixer and network
+    layer_extra             what a layer owns besides: parts, or a function of its kinds (`for_kinds`)
+    qk_norm, qk_norm_over   true, or the name of a norm; over what, as in Attention
+    attention_bias          the letters of the projections that have one
+    attention_gate, sinks, value_dim, keys_width, key_rows   as in Attention
+    window_everywhere       the window holds in all layers, not only in those of a sliding kind
+    gated, ffn_bias         of networks; expert_gated, expert_bias of experts where they differ
+    router_bias, balance, expert_output_bias, shared_gate    as in Experts
+    shared_ffn              width of the shared expert where it is not that of so many experts
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from deepwide.architecture.attention import Attention
 from deepwide.architecture.ffn import FeedForward
-from deepwide.architecture.model import Body, Branch, Layer, Run
+from deepwide.architecture.model import Body, Branch, Layer, Run, Small
 from deepwide.architecture.parts import LAYER, LAYER_NO_BIAS, RMS, Norm
 from deepwide.errors import BadInput
 from deepwide.formats.fields import Fields
@@ -18,6 +31,7 @@ from deepwide.formats.fields import Fields
 if TYPE_CHECKING:
     from deepwide.architecture.experts import Experts
 
+Extra: TypeAlias = Callable[[Fields, str, str], tuple[Small, ...]]
 NORMS = {"rms": RMS, "layer": LAYER, "layer_no_bias": LAYER_NO_BIAS, "none": Norm(kind="layer", scale=False)}
 FULL, SLIDING, LINEAR = "full_attention", "sliding_attention", "linear_attention"
 DENSE, SPARSE = "dense", "sparse"
@@ -33,14 +47,16 @@ def layer_runs(c: Fields) -> tuple[tuple[Run, ...], tuple[int, ...]]:
     """Equal layers gathered into runs, and the order in which the runs interleave."""
     layers = c.number("layers")
     mixers, ffns = c("mixer_kinds"), c("ffn_kinds")
-    if mixers is None and ffns is None or hasattr(layers, "dtype"):
+    if (mixers is None and ffns is None) or hasattr(layers, "dtype"):
         return (Run(layer=layer(c, FULL, SPARSE if c("experts") else DENSE), layers=layers),), ()
     kinds = list(zip(mixers or [FULL] * layers, ffns or [DENSE] * layers, strict=True))
-    distinct = list(dict.fromkeys(kinds))
+    number = {kind: i for i, kind in enumerate(dict.fromkeys(kinds))}
+    order = tuple(number[kind] for kind in kinds)
+    build = layer_builder(c)
     runs = tuple(
-        Run(layer=layer(c, *kind), layers=kinds.count(kind), name=_run_name(kind, distinct)) for kind in distinct
+        Run(layer=build(*kind), layers=order.count(i), name=_run_name(kind, list(number))) for kind, i in number.items()
     )
-    return runs, tuple(distinct.index(kind) for kind in kinds) if len(distinct) > 1 else ()
+    return runs, order if len(number) > 1 else ()
 
 
 def _run_name(kind: tuple[str, str], distinct: list[tuple[str, str]]) -> str:
@@ -53,16 +69,33 @@ def _run_name(kind: tuple[str, str], distinct: list[tuple[str, str]]) -> str:
 
 
 def layer(c: Fields, mixer_kind: str, ffn_kind: str) -> Layer:
-    """One layer: its mixer, attention across to another stack if any, and its feed-forward network, with their norms."""
-    mixer = c("mixers", {}).get(mixer_kind, attention)(c, mixer_kind)
-    feed = c("ffns", {}).get(ffn_kind, experts if ffn_kind == SPARSE else feed_forward)(c, ffn_kind)
-    cross = c.rule["cross"](c) if "cross" in c.rule else None
-    bodies: tuple[Body, ...] = tuple(body for body in (mixer, cross, feed) if body is not None)
-    extra = c("layer_extra", ())
-    extra = extra(c, mixer_kind, ffn_kind) if isinstance(extra, Callable) else extra  # type: ignore[arg-type]
-    habit = c("norms", "pre")
-    habit = habit[mixer_kind] if isinstance(habit, dict) else habit
-    return Layer(branches=arranged(c, bodies, habit), parallel=habit.startswith("parallel"), extra=extra)
+    """One layer of these kinds."""
+    return layer_builder(c)(mixer_kind, ffn_kind)
+
+
+def layer_builder(c: Fields) -> Callable[[str, str], Layer]:
+    """What makes a layer of its kinds: mixer, attention across to another stack if any, network, and their norms.
+
+    The family's builders are asked for once, since a rule may have to walk all layers to list them.
+    """
+    mixers, ffns, cross, habits = c("mixers", {}), c("ffns", {}), c.rule.get("cross"), c("norms", "pre")
+
+    def build(mixer_kind: str, ffn_kind: str) -> Layer:
+        mixer = mixers.get(mixer_kind, attention)(c, mixer_kind)
+        network = ffns.get(ffn_kind, experts if ffn_kind == SPARSE else feed_forward)(c, ffn_kind)
+        across = cross(c) if cross else None
+        bodies: tuple[Body, ...] = tuple(body for body in (mixer, across, network) if body is not None)
+        extra = c("layer_extra", ())
+        extra = extra(c, mixer_kind, ffn_kind) if callable(extra) else extra
+        habit = habits[mixer_kind] if isinstance(habits, dict) else habits
+        return Layer(branches=arranged(c, bodies, habit), parallel=habit.startswith("parallel"), extra=extra)
+
+    return build
+
+
+def for_kinds(extra: Extra) -> Callable[[Fields], Extra]:
+    """What a layer owns besides, where it depends on its kinds: the answer to `layer_extra` is then a function."""
+    return lambda c: extra
 
 
 def arranged(c: Fields, bodies: tuple[Body, ...], habit: str) -> tuple[Branch, ...]:
@@ -71,6 +104,7 @@ def arranged(c: Fields, bodies: tuple[Body, ...], habit: str) -> tuple[Branch, .
     pre         a norm before each           post      a norm after each sum (BERT)
     sandwich    a norm before and after      after     a norm after each branch, before the sum (OLMo 2)
     parallel    one norm for all branches    parallel2 a norm for each of the parallel branches
+    none        no norm around them          inside    none either, because the bodies bring their own
     """
     n = norm(c)
     if habit == "parallel":
@@ -103,20 +137,30 @@ def attention(c: Fields, kind: str = FULL) -> Attention:
 def attention_heads(c: Fields) -> tuple[Any, Any]:
     """Query heads and their width; the width is hidden / heads unless it is given."""
     given = c.maybe("head_dim")
-    heads = c.number("heads")
-    if isinstance(heads, int) and heads < 1:
-        raise BadInput(f"{c.where}: {c.spelled('heads')}={heads} must be at least 1")
+    heads = c.positive("heads")
     return heads, c.divided("hidden", "heads") if given is None else given
 
 
 def kv_heads(c: Fields, heads: Any) -> Any:
     """Key/value heads: as many as query heads unless said otherwise; they must divide them."""
     groups = c.number("kv_heads", heads)
-    if isinstance(groups, int) and isinstance(heads, int) and (groups < 1 or heads % groups):
-        raise BadInput(
-            f"{c.where}: {c.spelled('heads')}={heads} must be a multiple of {c.spelled('kv_heads')}={groups}"
-        )
+    c.multiple_of("heads", heads, "kv_heads", groups)
     return groups
+
+
+def cross_attention(c: Fields) -> Attention:
+    """Attention whose queries are the decoder's and whose keys and values are made of the encoder's output."""
+    heads, head_dim = attention_heads(c)
+    return Attention(
+        heads=heads,
+        kv_heads=kv_heads(c, heads),
+        head_dim=head_dim,
+        bias=c.text("attention_bias"),
+        keys="encoder",
+        keys_width=c.maybe("keys_width"),
+        key_rows=c.maybe("key_rows"),
+        name="cross_attention",
+    )
 
 
 def feed_forward(c: Fields, kind: str = DENSE) -> FeedForward:
@@ -134,12 +178,10 @@ def experts(c: Fields, kind: str = SPARSE) -> Experts:
     from deepwide.architecture.experts import Experts
 
     ffn = c.number("expert_ffn", c("ffn"))
-    number, active = c.number("experts"), c.number("active_experts", 1)
-    if isinstance(number, int) and isinstance(active, int) and active > number:
-        raise BadInput(f"{c.where}: {c.spelled('active_experts')}={active} exceeds {c.spelled('experts')}={number}")
+    number = c.number("experts")
     return Experts(
         experts=number,
-        active_experts=active,
+        active_experts=active_experts(c, number),
         ffn=ffn,
         gated=c.flag("expert_gated", c.flag("gated", True)),
         bias=c.flag("expert_bias"),
@@ -150,6 +192,14 @@ def experts(c: Fields, kind: str = SPARSE) -> Experts:
         shared=_shared_expert(c, ffn),
         shared_gate=c.flag("shared_gate"),
     )
+
+
+def active_experts(c: Fields, experts: Any) -> Any:
+    """Experts that a token meets, of so many."""
+    active = c.number("active_experts", 1)
+    if isinstance(experts, int) and isinstance(active, int) and active > experts:
+        raise BadInput(f"{c.where}: {c.spelled('active_experts')}={active} exceeds {c.spelled('experts')}={experts}")
+    return active
 
 
 def _shared_expert(c: Fields, ffn: Any) -> FeedForward | None:
@@ -163,17 +213,3 @@ def _shared_expert(c: Fields, ffn: Any) -> FeedForward | None:
     elif c.checked("shared_ffn", width) == 0:
         return None
     return FeedForward(ffn=width, gated=c.flag("gated", True), bias=c.flag("ffn_bias"), name="shared")
-
-
-def listed_kinds(c: Fields, name: str, otherwise: Callable[[int], str] | None = None) -> list[str] | None:
-    """One kind per layer: the config's list, cut or continued to the number of layers, or a rule by index."""
-    layers, kinds = c.number("layers"), c.listed(name)
-    if hasattr(layers, "dtype"):
-        return None
-    if not kinds:
-        return [otherwise(i) for i in range(layers)] if otherwise else None
-    if len(kinds) < layers and "layers" not in c.changes and c.has("layers"):
-        raise BadInput(f"{c.where}: {c.spelled(name)} has {len(kinds)} entries for {layers} layers")
-    if len(kinds) < layers:
-        c.notes.append(f"{c.spelled(name)} lists {len(kinds)} layers; its pattern is continued to {layers}")
-    return [str(kinds[i % len(kinds)]) for i in range(layers)]

@@ -1,8 +1,15 @@
 """Towers: stacks of layers over the patches of a picture or the frames of a sound, which a language model reads.
 
-A tower's rule answers the questions of any decoder, and these: `inputs`, the parts that make tokens of pixels or
-frames; `tokens`, how many there are (0 where the size of the picture or sound is not fixed: then none is counted);
-`runs`, its layers where they are not the usual ones.
+A tower's rule answers the questions of any decoder, and these:
+
+    inputs                   the parts that make tokens of pixels or frames: `pixels`, unless the family has others
+    tokens                   how many there are; 0 where the size of the picture or sound is not fixed, and none counted
+    runs                     its layers where they are not the usual ones
+    stages                   its stacks, where it grows wider step by step
+    channels, frames_to_patch, patches   colours, pictures and patches of an input; patch_bias is their matrix's
+    first_tokens             names of learned tokens before the patches
+    position_rows            rows of the table of positions; 0 for none
+    input_norm, inputs_extra   a norm after all that, and further parts
 """
 
 from __future__ import annotations
@@ -10,11 +17,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from deepwide.architecture.extras import Linear, Vector
+from deepwide.architecture.extras import Convolution, Linear, Vector
 from deepwide.architecture.model import Architecture, Small, Stack
 from deepwide.architecture.parts import NormLayer, Positions
 from deepwide.errors import BadInput
-from deepwide.formats.fields import Fields
+from deepwide.formats.fields import Fields, short
 from deepwide.formats.readers.assembled import assembled
 from deepwide.formats.readers.decoder import decoder_stack
 from deepwide.formats.readers.layers import norm
@@ -62,6 +69,13 @@ def pixels(c: Fields) -> tuple[Small, ...]:
     return (*parts, *c("inputs_extra", ()))
 
 
+def across_channels(name: str, inputs: Any, outputs: Any, kernel: Any, bias: bool = True) -> Convolution:
+    """A convolution that reads all channels [outputs, inputs, kernel]."""
+    return Convolution(
+        name=name, channels=outputs, kernel=kernel, inputs_per_group=inputs, bias=bias, part="other", groups=1
+    )
+
+
 def grid(c: Fields) -> Any:
     """Patches of one picture of the size that the config gives."""
     down, across = patch_sides(c)
@@ -82,5 +96,5 @@ def sides(c: Fields, name: str) -> tuple[Any, Any]:
     if not isinstance(value, list | tuple):
         return c.number(name), c.number(name)
     if len(value) != 2:
-        raise BadInput(f"{c.where}: {name}={str(value)[:40]} must be one number, or height and width")
+        raise BadInput(f"{c.where}: {name}={short(value)} must be one number, or height and width")
     return c.checked(name, value[0]), c.checked(name, value[1])

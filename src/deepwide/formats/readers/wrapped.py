@@ -1,7 +1,12 @@
 """Language models with towers in front: `text` says which model is wrapped, `towers` what it sees and hears through.
 
-The text may be a config inside (`Inner`), or the rule of a family for the config's own fields. A class for text alone
-(`...ForCausalLM`) keeps the language model only, unless the family has no other class (`whole`).
+The text may be a config inside (`Inner`), or the rule of a family for the config's own fields. Further questions:
+
+    whole          the family has no class for its language model alone
+    text_by_task   the task "causal" means the language model alone where no class is named
+    own_head       the language model keeps its head as it is; otherwise a wrapper's has no bias
+    told           values that the language model must know of the towers
+    stacks         further stacks in front, which are no towers
 """
 
 from __future__ import annotations
@@ -12,7 +17,7 @@ from dataclasses import replace
 from deepwide.architecture.model import Architecture, Small, Stack
 from deepwide.architecture.parts import Head
 from deepwide.formats.fields import Fields
-from deepwide.formats.readers.nested import Inner, missing, nested
+from deepwide.formats.readers.inner_configs import Inner, missing, nested
 from deepwide.formats.readers.towers import tower
 
 

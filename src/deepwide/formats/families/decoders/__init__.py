@@ -1,1 +1,1 @@
-"""Decoders with ordinary attention: dense ones, mixtures of experts, latent attention."""
+"""Decoders with attention in every layer: dense ones, mixtures of experts, latent attention, several streams."""

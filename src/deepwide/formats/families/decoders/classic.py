@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import chain, islice
 from typing import Any
 
@@ -12,10 +13,10 @@ from deepwide.architecture.model import Small
 from deepwide.architecture.parts import LAYER, Norm
 from deepwide.errors import BadInput
 from deepwide.formats.families.decoders.dense import biased, hidden_over_heads
-from deepwide.formats.fields import Fields, read
+from deepwide.formats.fields import Fields, read, says
 from deepwide.formats.readers.decoder import decoder
-from deepwide.formats.readers.layers import FULL, SLIDING, attention_heads
-from deepwide.formats.readers.text import language_part
+from deepwide.formats.readers.layers import FULL, SLIDING, attention_heads, cross_attention
+from deepwide.formats.readers.text_only import language_part
 
 
 def all_heads(c: Fields) -> Any:
@@ -99,13 +100,12 @@ def relative_positions(c: Fields) -> tuple[Small, ...]:
     )
 
 
-def cross_attention(c: Fields) -> Attention | None:
-    """Attention over an encoder of the same width, where the config asks for it."""
+def asked_cross_attention(c: Fields) -> Attention | None:
+    """Attention over an encoder, where the config asks for it; each head has its own keys there."""
     if not c.flag("add_cross_attention"):
         return None
-    heads, head_dim = attention_heads(c)
-    bias = c.text("attention_bias")
-    return Attention(heads=heads, kv_heads=heads, head_dim=head_dim, bias=bias, keys="encoder", name="cross_attention")
+    body = cross_attention(c)
+    return replace(body, kv_heads=body.heads)
 
 
 def codebooks(c: Fields) -> Any:
@@ -116,12 +116,6 @@ def codebooks(c: Fields) -> Any:
 def codebook_rows(c: Fields) -> Any:
     """Rows of all codebooks' tables: one more each than there are codes, for the start."""
     return c.number("num_codebooks") * (c.number("vocab") + 1)
-
-
-def always_across(c: Fields) -> Attention:
-    """Attention over the text, in every layer."""
-    heads, head_dim = attention_heads(c)
-    return Attention(heads=heads, kv_heads=heads, head_dim=head_dim, keys="encoder", name="cross_attention")
 
 
 GPT: dict[str, Any] = {
@@ -151,14 +145,14 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
     "falcon": {
         **ROTARY,
         "hidden": read("n_embed", "hidden_size"),
-        "positions": lambda c: "alibi" if c.flag("alibi") else "rotary",
+        "positions": says("alibi", "alibi", "rotary"),
         "norms": falcon_norms,
         "kv_heads": falcon_groups,
         "attention_bias": biased("bias", "qkvo"),
         "ffn_bias": read("bias"),
     },
     "gpt-sw3": {"like": "gpt2"},
-    "gpt2": {**GPT, "cross": cross_attention},
+    "gpt2": {**GPT, "cross": asked_cross_attention},
     "gpt_bigcode": {
         "like": "gpt2",
         "kv_heads": lambda c: 1 if c.flag("multi_query") else c.number("heads"),
@@ -166,7 +160,7 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
     "gpt_neo": {**GPT, "attention_bias": "o", "mixer_kinds": alternating, "window": read("window_size")},
     "gpt_neox": {
         **ROTARY,
-        "norms": lambda c: "parallel2" if c.flag("use_parallel_residual") else "pre",
+        "norms": says("use_parallel_residual", "parallel2", "pre"),
         "attention_bias": biased("attention_bias", "qkvo"),
     },
     "gpt_neox_japanese": {
@@ -187,7 +181,7 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
         "context": read("max_seq_len"),
     },
     "musicgen": {"reader": language_part("musicgen_decoder", "decoder")},
-    "musicgen_decoder": {"like": "musicgen_melody_decoder", "cross": always_across},
+    "musicgen_decoder": {"like": "musicgen_melody_decoder", "cross": cross_attention},
     "musicgen_melody": {"reader": language_part("musicgen_melody_decoder", "decoder")},
     "musicgen_melody_decoder": {
         **GPT,
@@ -203,7 +197,7 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
     "opt": {
         **GPT,
         "norm": opt_norm,
-        "norms": lambda c: "pre" if c.flag("do_layer_norm_before") else "post",
+        "norms": says("do_layer_norm_before", "pre", "post"),
         "final_norm": lambda c: c.flag("do_layer_norm_before") and not c.flag("_remove_final_layer_norm"),
         "position_offset": 2,
         "attention_bias": biased("enable_bias", "qkvo"),
@@ -212,23 +206,23 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
         "embedding_extra": opt_projection("in"),
         "head_extra": opt_projection("out"),
     },
-    "persimmon": {**ROTARY, "qk_norm": lambda c: c.flag("qk_layernorm")},
+    "persimmon": {**ROTARY, "qk_norm": says("qk_layernorm")},
     "phi": {
         **ROTARY,
         "norms": "parallel",
         "kv_heads": read("num_key_value_heads"),
         "head_dim": read("head_dim"),
-        "qk_norm": lambda c: c.flag("qk_layernorm"),
+        "qk_norm": says("qk_layernorm"),
         "head_bias": True,
     },
     "stablelm": {
         **ROTARY,
         "gated": True,
-        "norms": lambda c: "parallel" if c.flag("use_parallel_residual") else "pre",
+        "norms": says("use_parallel_residual", "parallel", "pre"),
         "kv_heads": read("num_key_value_heads"),
         "attention_bias": biased("use_qkv_bias", "qkv"),
         "ffn_bias": False,
-        "qk_norm": lambda c: "layer_no_bias" if c.flag("qk_layernorm") else None,
+        "qk_norm": says("qk_layernorm", "layer_no_bias", None),
         "qk_norm_over": "heads",
     },
     "starcoder2": {

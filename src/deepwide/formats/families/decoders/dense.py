@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from deepwide.architecture.parts import Norm
-from deepwide.errors import BadInput
-from deepwide.formats.fields import Fields, read
+from deepwide.formats.fields import Fields, read, says
 from deepwide.formats.readers.decoder import decoder
-from deepwide.formats.readers.layers import FULL, SLIDING, SPARSE, listed_kinds
-
-Kinds = Callable[[Fields], list[str] | None]
+from deepwide.formats.readers.layer_lists import Kinds, listed_kinds
+from deepwide.formats.readers.layers import FULL, SLIDING, SPARSE
 
 
 def biased(name: str, projections: str) -> Any:
@@ -26,16 +24,14 @@ def every(name: str, period: int, first: bool = False) -> Kinds:
     """
 
     def kinds(c: Fields) -> list[str] | None:
-        step = c.number(name, period) if name and not c.listed("layer_types") else period
-        if step < 1:
-            raise BadInput(f"{c.where}: {name}={step} must be at least 1")
+        step = c.positive(name, period) if name and not c.listed("layer_types") else period
         full = 0 if first else step - 1
         return listed_kinds(c, "layer_types", lambda i: FULL if i % step == full else SLIDING)
 
     return kinds
 
 
-def types(c: Fields) -> list[str] | None:
+def listed_types(c: Fields) -> list[str] | None:
     """The config's own list of layer types, where it has one."""
     return listed_kinds(c, "layer_types")
 
@@ -88,7 +84,7 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
         "norm": "layer_no_bias",
         "norms": "parallel",
         "ffn_bias": False,
-        "qk_norm": lambda c: c.flag("use_qk_norm"),
+        "qk_norm": says("use_qk_norm"),
         "qk_norm_over": "heads",
     },
     "cohere2": {
@@ -97,7 +93,7 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
         "head_dim": hidden_over_heads,
         "mixer_kinds": every("sliding_window_pattern", 4),
     },
-    "cohere_compass_text": {"like": "cohere2", "mixer_kinds": types},
+    "cohere_compass_text": {"like": "cohere2", "mixer_kinds": listed_types},
     "cwm": {"like": "llama", "attention_bias": "", "mixer_kinds": every("", 4, first=True)},
     "emu3_text_model": {"like": "llama"},
     "ernie4_5": {"like": "llama", "attention_bias": biased("use_bias", "qkvo"), "ffn_bias": read("use_bias")},
@@ -116,7 +112,7 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
     "granite": {"like": "llama"},
     "granite_swa": {"like": "llama", "sinks": True, "mixer_kinds": every("", 4, first=True)},
     "hunyuan_v1_dense": {"like": "llama", "ffn_bias": False, "qk_norm": True},
-    "hyperclovax": {"like": "llama", "norms": lambda c: "sandwich" if c.flag("use_post_norm") else "pre"},
+    "hyperclovax": {"like": "llama", "norms": says("use_post_norm", "sandwich", "pre")},
     "internlm3": {
         "like": "llama",
         "attention_bias": either_bias,
@@ -128,7 +124,7 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
         "like": "llama",
         "ffn_bias": False,
         "qk_norm": True,
-        "mixer_kinds": types,
+        "mixer_kinds": listed_types,
         "ffn_kinds": lambda c: listed_kinds(c, "mlp_layer_types", lambda i: SPARSE),
     },
     "ministral": {

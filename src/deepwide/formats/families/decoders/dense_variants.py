@@ -7,18 +7,18 @@ from dataclasses import replace
 from math import isqrt
 from typing import Any
 
-from deepwide.architecture.attention import Attention
 from deepwide.architecture.experts import Experts
 from deepwide.architecture.extras import Linear, Operation, Table, Vector
 from deepwide.architecture.ffn import FeedForward
 from deepwide.architecture.model import Architecture, Body, Small
 from deepwide.architecture.parts import RMS, Norm, NormLayer
 from deepwide.errors import BadInput
+from deepwide.formats.families.decoders.classic import all_heads
 from deepwide.formats.families.decoders.dense import NO_BIASES, biased, every
 from deepwide.formats.fields import Fields, read
 from deepwide.formats.readers.decoder import decoder
 from deepwide.formats.readers.layers import FULL, SPARSE, attention, attention_heads, kv_heads
-from deepwide.formats.readers.text import language_part
+from deepwide.formats.readers.text_only import language_part
 
 
 def sub_norms(c: Fields) -> tuple[Small, ...]:
@@ -62,7 +62,7 @@ def product_key_experts(c: Fields, kind: str = SPARSE) -> Body:
     )
 
 
-def differential(c: Fields) -> tuple[Small, ...]:
+def second_attention(c: Fields) -> tuple[Small, ...]:
     """DiffLlama: a second attention with other values, and four vectors that weigh it against the first."""
     heads, head_dim = attention_heads(c)
     groups = kv_heads(c, heads)
@@ -73,7 +73,7 @@ def differential(c: Fields) -> tuple[Small, ...]:
     return (second, *vectors)
 
 
-def prompts(c: Fields) -> tuple[Small, ...]:
+def prompt_tables(c: Fields) -> tuple[Small, ...]:
     """CPM-Ant: vectors of prompts and segments, and a bias for each bucket of distance and pair of segments."""
     segments = c.number("segment_types")
     buckets = segments * segments + c.number("position_bias_num_buckets")
@@ -84,9 +84,7 @@ def prompts(c: Fields) -> tuple[Small, ...]:
 
 def square_output(c: Fields, kind: str) -> Body:
     """Helium's output matrix is [hidden, hidden], however wide the heads are."""
-    body = attention(c, kind)
-    assert isinstance(body, Attention)
-    return replace(body, joined=c.number("hidden"))
+    return replace(attention(c, kind), joined=c.number("hidden"))
 
 
 def looped(c: Fields) -> Architecture:
@@ -120,10 +118,10 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
         "head_dim": read("dim_head"),
         "ffn": read("dim_ff"),
         "positions": "relative",
-        "embedding_extra": prompts,
+        "embedding_extra": prompt_tables,
         "tied": False,
     },
-    "diffllama": {"like": "llama", "ffn_bias": False, "layer_extra": differential},
+    "diffllama": {"like": "llama", "ffn_bias": False, "layer_extra": second_attention},
     "doge": {
         "like": "llama",
         "qk_norm": True,
@@ -138,7 +136,7 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
         "reader": looped,
         "norm": Norm(scale=False),
         "layers": lambda c: c("num_layers_per_stack", c("num_hidden_layers")),
-        "kv_heads": lambda c: c("heads"),
+        "kv_heads": all_heads,
         "attention_bias": biased("attention_bias", "qkvog"),
         "attention_gate": "width",
         "embedding_extra": lambda c: (Vector(name="low_start", shape=(c.number("hidden"),)),),

@@ -6,43 +6,44 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from deepwide.architecture.attention import Attention
 from deepwide.architecture.experts import Experts
 from deepwide.architecture.extras import Linear, Operation, Table, Vector
-from deepwide.architecture.ffn import FeedForward
 from deepwide.architecture.model import Architecture, Body, Small, Stack
 from deepwide.architecture.parts import LAYER, RMS, NormLayer
 from deepwide.errors import BadInput
+from deepwide.formats.defaults import declared
 from deepwide.formats.families.decoders.dense import every
-from deepwide.formats.fields import Fields
+from deepwide.formats.fields import PER_LAYER, Fields, read, short
 from deepwide.formats.readers.decoder import decoder
-from deepwide.formats.readers.layers import DENSE, FULL, attention, feed_forward
-from deepwide.formats.readers.patterns import per_layer, varying
+from deepwide.formats.readers.inner_configs import Inner, nested
+from deepwide.formats.readers.layer_lists import per_layer
+from deepwide.formats.readers.layer_sizes import Sizes, fields_by_layer, varying, varying_networks
+from deepwide.formats.readers.layers import FULL, attention, feed_forward
 
-Values = tuple[str, Mapping[str, Any]]
-MOST_KINDS = 64  # a published model has two to four
+TEXTS = ("gemma4_text", "gemma4_unified_text")
+# What `per_layer_config` may give for a layer, in the project's words.
+OWN = {"head_dim": "head_dim", "num_key_value_heads": "kv_heads"}
 
 
 def gemma_attention(c: Fields, kind: str) -> Body:
     """Attention whose keys and values may be an earlier layer's, or whose values are the keys."""
-    body = attention(c, kind)
-    assert isinstance(body, Attention)
-    return replace(body, shared_kv=c.flag("shared_kv"), value_is_key=c.flag("value_is_key"))
+    return replace(attention(c, kind), shared_kv=c.flag("shared_kv"), value_is_key=c.flag("value_is_key"))
 
 
 def sharing(c: Fields, kinds: list[str]) -> list[bool]:
     """Layers that take over keys and values: the last `num_kv_shared_layers`, each from the last of its kind."""
     shared = c.number("num_kv_shared_layers", 0)
+    said = f"{c.where}: {c.spelled('num_kv_shared_layers')}={shared}"
     first = len(kinds) - shared
     if first < 0:
-        raise BadInput(f"{c.where}: num_kv_shared_layers={shared} must be at most num_hidden_layers={len(kinds)}")
+        raise BadInput(f"{said} must be at most {c.spelled('layers')}={len(kinds)}")
     missing = set(kinds[first:]) - set(kinds[:first])
     if first and missing:
-        raise BadInput(f"{c.where}: num_kv_shared_layers={shared} leaves no {missing.pop()} layer to take keys from")
+        raise BadInput(f"{said} leaves no {missing.pop()} layer to take keys from")
     return [i >= first for i in range(len(kinds))]
 
 
-def gemma3n_layers(c: Fields) -> list[Values]:
+def gemma3n_layers(c: Fields) -> list[Sizes]:
     """Gemma 3n: full attention every fifth layer."""
     kinds = every("", 5)(c) or []
     return [(kind, {"shared_kv": shared}) for kind, shared in zip(kinds, sharing(c, kinds), strict=True)]
@@ -54,50 +55,29 @@ def gemma4_kinds(c: Fields) -> list[str]:
     return [*kinds[:-1], FULL] if kinds else []
 
 
-def gemma4_layers(c: Fields) -> list[Values]:
+def gemma4_layers(c: Fields) -> list[Sizes]:
     """Gemma 4: full layers have wider heads, and may use keys as values."""
     kinds = gemma4_kinds(c)
     own, values_too = overrides(c, kinds), c.flag("attention_k_eq_v")
-    layers: list[Values] = [
+    return [
         (kind, {**own[i], "shared_kv": shared, "value_is_key": values_too and kind == FULL})
         for i, (kind, shared) in enumerate(zip(kinds, sharing(c, kinds), strict=True))
     ]
-    if len({(kind, *map(str, values.values())) for kind, values in layers}) > MOST_KINDS:
-        raise BadInput(f"{c.where}: per_layer_config describes more than {MOST_KINDS} kinds of layers")
-    return layers
 
 
-def overrides(c: Fields, kinds: list[str]) -> list[dict[str, Any]]:
+def overrides(c: Fields, kinds: list[str]) -> list[Mapping[str, Any]]:
     """Widths and groups of heads that differ from the config's own, layer by layer."""
-    listed = c("per_layer_config")
+    listed = fields_by_layer(c)
     if listed is None:
         full: dict[str, Any] = {"head_dim": c.number("global_head_dim", 512)}
         groups = c("num_global_key_value_heads") if c.flag("attention_k_eq_v") else None
         full |= {} if groups is None else {"kv_heads": groups}
         return [full if kind == FULL else {} for kind in kinds]
-    if not isinstance(listed, Mapping) or not all(isinstance(v, Mapping) for v in listed.values()):
-        raise BadInput(f"{c.where}: per_layer_config must map layer numbers to tables of fields")
-    known = {int(i): v for i, v in listed.items() if str(i).isdecimal()}
-    spelled = {"head_dim": "head_dim", "kv_heads": "num_key_value_heads"}
-    return [
-        {ours: known[i][theirs] for ours, theirs in spelled.items() if theirs in known.get(i, {})}
-        for i in range(len(kinds))
-    ]
-
-
-def networks(widths: Callable[[Fields], list[Any]], build: Callable[[Fields], Body]) -> dict[str, Any]:
-    """A rule's part for feed-forward networks whose width differs from layer to layer."""
-
-    def kinds(c: Fields) -> list[str]:
-        return [f"{DENSE}_{width}" for width in widths(c)]
-
-    def builders(c: Fields) -> dict[str, Callable[[Fields, str], Body]]:
-        return {f"{DENSE}_{width}": of(width) for width in dict.fromkeys(widths(c))}
-
-    def of(width: Any) -> Callable[[Fields, str], Body]:
-        return lambda c, kind: build(replace(c, changes={"ffn": width, **c.changes}))
-
-    return {"ffn_kinds": kinds, "ffns": builders}
+    unknown = {name for fields in listed.values() for name in fields} - set(OWN)
+    if unknown:
+        raise BadInput(f"{c.where}: {PER_LAYER} has {short(min(unknown, key=str))}; expected {' or '.join(OWN)}")
+    own = {i: {OWN[name]: value for name, value in fields.items()} for i, fields in listed.items()}
+    return [own.get(i, {}) for i in range(len(kinds))]
 
 
 def gemma3n_widths(c: Fields) -> list[Any]:
@@ -114,7 +94,7 @@ def gemma4_widths(c: Fields) -> list[Any]:
 def gemma4_network(c: Fields) -> Body:
     """A network for every token, and experts beside it where the config asks for them."""
     body = feed_forward(c)
-    if not c.flag("enable_moe_block") or not isinstance(body, FeedForward):
+    if not c.flag("enable_moe_block"):
         return body
     experts, active = c.number("experts"), c.number("active_experts")
     return Experts(
@@ -214,29 +194,24 @@ def unified(c: Fields) -> Architecture:
     model = decoder(text)
     towers = (("vision_config", picture_patches), ("audio_config", sound_frames))
     hidden = model.main.hidden
-    stacks = tuple(make(described(c, name), hidden) for name, make in towers if c.config.get(name) is not None)
+    stacks = tuple(make(tower_fields(c, name), hidden) for name, make in towers if c.config.get(name) is not None)
     return replace(model, stacks=(*stacks, *model.stacks))
 
 
-def described(c: Fields, name: str) -> Fields:
+def tower_fields(c: Fields, name: str) -> Fields:
     """The fields of a tower, whose class has defaults of its own."""
-    from deepwide.formats.huggingface import defaults
-
-    return replace(c.inside(name), defaults=defaults().get(f"gemma4_unified_{name.removesuffix('_config')}", {}))
+    return replace(c.inside(name), defaults=declared(f"gemma4_unified_{name.removesuffix('_config')}"))
 
 
 def inner_text(c: Fields, otherwise: str) -> Fields:
     """The fields of the text model inside, with the outer config's tying."""
-    from deepwide.formats.families import rule
-    from deepwide.formats.huggingface import defaults
-
     given = c.config.get("text_config")
     model_type = given.get("model_type", otherwise) if isinstance(given, Mapping) else otherwise
     if model_type not in ("gemma4_text", "gemma4_unified_text"):
-        raise BadInput(f"{c.where}: text_config.model_type={model_type!r} must be gemma4_text or gemma4_unified_text")
-    inner = c.inside("text_config", rule(model_type))
-    changes = {"tied": c.flag("tied", True), **c.changes}
-    return replace(inner, defaults=defaults().get(model_type, {}), changes=changes)
+        raise BadInput(
+            f"{c.where}: text_config.model_type={short(model_type)} must be gemma4_text or gemma4_unified_text"
+        )
+    return nested(c, "text_config", Inner(otherwise, free=True), {"tied": c.flag("tied", True), **c.changes})
 
 
 def assistant(otherwise: str) -> Callable[[Fields], Architecture]:
@@ -260,15 +235,16 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
     "gemma3n_text": {
         "like": "gemma3_text",
         **varying(gemma_attention, gemma3n_layers),
-        **networks(gemma3n_widths, feed_forward),
+        **varying_networks(gemma3n_widths, feed_forward),
         "layer_extra": lambda c: (*alternating_updates(c), *low_rank_residual(c), *layer_input(c)),
         "embedding_extra": lambda c: (*layer_vectors(c), *streams("stream_out")(c)),
         "head_extra": streams("stream_in"),
     },
     "gemma4_text": {
         "like": "gemma3_text",
+        PER_LAYER: read(PER_LAYER),
         **varying(gemma_attention, gemma4_layers),
-        **networks(gemma4_widths, gemma4_network),
+        **varying_networks(gemma4_widths, gemma4_network),
         "layer_extra": lambda c: (*layer_input(c), *router_scales(c)),
         "embedding_extra": layer_vectors,
     },

@@ -27,11 +27,6 @@ def relative_positions(c: Fields) -> tuple[Small, ...]:
     return (Linear(name="relative", outputs=heads * head_dim, part="attention"),)
 
 
-def four_hidden(c: Fields) -> Any:
-    """Four times the hidden size, unless the config says otherwise."""
-    return c.number("intermediate_size", 4 * c.number("hidden"))
-
-
 def grok_width(c: Fields) -> Any:
     """Two thirds of `widening_factor` times the hidden size, up to a multiple of 8 (Grok-1's `ffn_size`)."""
     given = c("intermediate_size")
@@ -103,7 +98,7 @@ def lstm(width: Any, cell: Any) -> Assembly:
 GOPHER: dict[str, Any] = {
     "reader": decoder,
     "head_dim": read("kv_size", "head_dim"),
-    "ffn": four_hidden,
+    "ffn": read("intermediate_size"),
     "gated": False,
     "attention_bias": "qkvo",
     "ffn_bias": True,
@@ -116,7 +111,7 @@ PALM: dict[str, Any] = {
     "norm": "layer_no_bias",
     "norms": "parallel",
     "kv_heads": read("num_key_value_heads", otherwise=1),
-    "ffn": four_hidden,
+    "ffn": read("intermediate_size"),
     "tied": read("tie_word_embeddings", otherwise=True),
 }
 GROK: dict[str, Any] = {

@@ -12,19 +12,14 @@ from deepwide.architecture.latent import LatentAttention
 from deepwide.architecture.model import Architecture, Branch, Layer, Run, Small, Stack
 from deepwide.architecture.parts import RMS, NormLayer
 from deepwide.errors import BadInput
-from deepwide.formats.fields import Fields, read
+from deepwide.formats.fields import PER_LAYER, Fields, read
 from deepwide.formats.readers.assembled import assembled
 from deepwide.formats.readers.decoder import decoder, embedding, head
-from deepwide.formats.readers.layers import FULL, SLIDING, SPARSE, experts, feed_forward, listed_kinds
-from deepwide.formats.readers.patterns import (
-    INDEXED,
-    among,
-    dense_first,
-    dense_first_then_every,
-    for_kinds,
-    sparse_where,
-    varying,
-)
+from deepwide.formats.readers.layer_lists import INDEXED, among, listed_kinds
+from deepwide.formats.readers.layer_patterns import dense_first, dense_first_then_every, experts_where
+from deepwide.formats.readers.layer_sizes import Sizes, fields_by_layer, varying
+from deepwide.formats.readers.layers import FULL, SLIDING, SPARSE, experts, feed_forward, for_kinds
+from deepwide.formats.readers.text_only import language_part
 
 CHOOSES, SHARES = "full", "shared"  # how configs name layers with an indexer, and those that reuse an earlier choice
 PATTERN = {"F": CHOOSES, "S": SHARES}  # the same as letters of a word
@@ -43,11 +38,9 @@ OWN = {
 
 def latent(c: Fields, kind: str = FULL) -> LatentAttention:
     """Latent attention, over the tokens that an indexer chooses where `kind` says so."""
-    heads, chooses = c.number("heads"), kind in (INDEXED, CHOOSES)
-    if isinstance(heads, int) and heads < 1:
-        raise BadInput(f"{c.where}: {c.spelled('heads')}={heads} must be at least 1")
+    chooses = kind in (INDEXED, CHOOSES)
     return LatentAttention(
-        heads=heads,
+        heads=c.positive("heads"),
         query_rank=c.number("query_rank") if chooses else c.maybe("query_rank"),
         kv_rank=c.number("kv_rank"),
         nope_dim=c.number("nope_dim"),
@@ -83,36 +76,29 @@ def shared_choices(c: Fields) -> list[str] | None:
 
 
 def spelled_choices(c: Fields) -> Any:
-    """The list itself, or the word spelled out."""
+    """GLM-5: the list itself, or the word spelled out."""
     found, word = c.config.get("indexer_types"), c("index_topk_pattern")
     if found is None and isinstance(word, str):
         return [PATTERN.get(letter, letter) for letter in word]
     return (word or []) if found is None else found
 
 
-def dots_layers(c: Fields) -> list[tuple[str, Mapping[str, Any]]]:
+def dots_layers(c: Fields) -> list[Sizes]:
     """dots.note: layers with an indexer, and layers with a window that have sizes of their own."""
     kinds = _dots_kinds(c)
     if kinds is None:
         return []
-    given = c("per_layer_config")
+    given = fields_by_layer(c)
     if given is None:
         sliding = _sliding_sizes(c)
         return [(kind, sliding if kind == SLIDING else {}) for kind in kinds]
-    if not isinstance(given, Mapping) or not all(_numbered(k) and isinstance(v, Mapping) for k, v in given.items()):
-        raise BadInput(f"{c.where}: per_layer_config must give a table of fields for each layer number")
-    own = {int(i): {OWN.get(k, k): v for k, v in values.items()} for i, values in given.items()}
+    own = {i: {OWN.get(k, k): v for k, v in values.items()} for i, values in given.items()}
     return [(kind, own.get(i, {})) for i, kind in enumerate(kinds)]
-
-
-def _numbered(key: Any) -> bool:
-    """Whether a key is the number of a layer, as JSON spells it."""
-    return str(key).isdecimal() and len(str(key)) < 7
 
 
 def _dots_kinds(c: Fields) -> list[str] | None:
     """Indexed layers at the start and every fourth, windows between; `use_dsa` decides what a full layer is."""
-    chooses = c("use_dsa", None if "per_layer_config" in c.config else True)
+    chooses = c("use_dsa", None if PER_LAYER in c.config else True)
     full, slides = FULL if chooses is False else INDEXED, c.flag("use_sliding_window", True)
     found = listed_kinds(c, "layer_types", lambda i: full if not slides or i < 2 or i % 4 == 1 else SLIDING)
     found = among(c, "layer_types", found, (INDEXED, SLIDING, FULL))
@@ -220,11 +206,11 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
     },
     "deepseek_v3": {**MLA, "ffn_kinds": dense_first("first_k_dense_replace", otherwise=3)},
     "glm4_moe_lite": {**MLA, "rope_dim": read("head_dim", "qk_rope_head_dim"), "ffn_kinds": dense_first()},
-    "axk1": {**MLA, "ffn_kinds": sparse_where(dense_first_then_every), "layer_extra": for_kinds(experts_norm)},
+    "axk1": {**MLA, "ffn_kinds": experts_where(dense_first_then_every), "layer_extra": for_kinds(experts_norm)},
     "axk2": {
         **DSA,
         "latent_gate": "query",
-        "ffn_kinds": sparse_where(dense_first_then_every),
+        "ffn_kinds": experts_where(dense_first_then_every),
         "layer_extra": for_kinds(gated_norms),
     },
     "deepseek_v32": {**DSA, "ffn_kinds": dense_first("first_k_dense_replace", otherwise=3)},
@@ -240,9 +226,11 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
         "rope_norm": True,
         "shared_ffn": dots_shared,
         "window": read("sliding_window", "sliding_window_size", otherwise=512),
-        "ffn_kinds": sparse_where(dense_first_then_every),
+        "ffn_kinds": experts_where(dense_first_then_every),
+        PER_LAYER: read(PER_LAYER),
         **varying(latent, dots_layers),
     },
+    "dots3_note": {"reader": language_part("dots3_note_text", "text_config")},
     "longcat_flash": {
         **MLA,
         "reader": longcat,

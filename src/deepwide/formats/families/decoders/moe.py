@@ -11,52 +11,52 @@ from deepwide.architecture.ffn import FeedForward
 from deepwide.architecture.model import Small
 from deepwide.architecture.parts import LAYER_NO_BIAS, RMS, Norm
 from deepwide.formats.families.decoders.dense import biased, every
-from deepwide.formats.fields import Fields, read
+from deepwide.formats.fields import Fields, read, says
 from deepwide.formats.readers.decoder import decoder
+from deepwide.formats.readers.layer_patterns import Pick, dense_first, every_sparse_step, experts_where, sliding_unless
 from deepwide.formats.readers.layers import DENSE, feed_forward
-from deepwide.formats.readers.patterns import dense_first, every_step, sliding_unless, sparse_where, step
 
 
-def alternate_windows(c: Fields) -> Callable[[int], bool]:
+def alternate_windows(c: Fields) -> Pick:
     """Qwen2 MoE: a window in every other of the first `max_window_layers`, where windows are switched on."""
     some, last = c.flag("use_sliding_window"), c.number("max_window_layers", 0)
     return lambda i: not (some and i % 2 == 0 and i < last)
 
 
-def late_windows(c: Fields) -> Callable[[int], bool]:
+def late_windows(c: Fields) -> Pick:
     """dots.llm1: a window from layer `max_window_layers` on, where the config gives one."""
     some, first = c.maybe("window") is not None, c.number("max_window_layers", 0)
     return lambda i: not (some and i >= first)
 
 
-def prefixed_windows(c: Fields) -> Callable[[int], bool]:
+def prefixed_windows(c: Fields) -> Pick:
     """Cohere 2 MoE: the dense layers at the start have a period of their own, and the count starts again after them."""
     first = c.number("first_k_dense_replace", 0)
-    before, after = step(c, "prefix_dense_sliding_window_pattern", 1), step(c, "sliding_window_pattern", 4)
+    before, after = c.positive("prefix_dense_sliding_window_pattern", 1), c.positive("sliding_window_pattern", 4)
     return lambda i: bool((i + 1) % before == 0 if i < first else (i - first + 1) % after == 0)
 
 
-def patterned_windows(c: Fields) -> Callable[[int], bool]:
+def patterned_windows(c: Fields) -> Pick:
     """EXAONE MoE: full after every so many, and everywhere where the config gives no window."""
-    period = step(c, "sliding_window_pattern", 4) if c.maybe("window") is not None else 1
+    period = c.positive("sliding_window_pattern", 4) if c.maybe("window") is not None else 1
     return lambda i: (i + 1) % period == 0
 
 
-def from_to(c: Fields) -> Callable[[int], bool]:
+def experts_between(c: Fields) -> Pick:
     """ERNIE 4.5: experts every so many layers between a first and a last one."""
-    first, period = c.number("moe_layer_start_index", 0), step(c, "moe_layer_interval", 1)
+    first, period = c.number("moe_layer_start_index", 0), c.positive("moe_layer_interval", 1)
     last = c("moe_layer_end_index", -1)
     last = c.number("layers") if last == -1 else c.checked("moe_layer_end_index", last)
     return lambda i: bool(first <= i <= last and (i + 1) % period == 0)
 
 
-def spread_windows(c: Fields) -> Callable[[int], bool]:
+def flint_full(c: Fields) -> Pick:
     """Flint: full at both ends and in every fourth layer."""
     last = c.number("layers") - 1
     return lambda i: bool(i < 2 or i % 4 == 1 or i == last)
 
 
-def sixths(c: Fields) -> Callable[[int], bool]:
+def beam_full(c: Fields) -> Pick:
     """Beam: full in every sixth layer and the last."""
     last = c.number("layers") - 1
     return lambda i: bool((i + 1) % 6 == 0 or i == last)
@@ -69,7 +69,7 @@ def prefix_feed_forward(c: Fields, kind: str) -> FeedForward:
 
 
 def cohere_norm(c: Fields) -> Norm:
-    """RMS norms where the config gives their epsilon."""
+    """Cohere 2 MoE: RMS norms where the config gives their epsilon."""
     return LAYER_NO_BIAS if c("rms_norm_eps") is None else RMS
 
 
@@ -99,7 +99,7 @@ QKV = biased("attention_bias", "qkv")
 QWEN = {
     "like": "mixtral",
     "expert_ffn": read("moe_intermediate_size"),
-    "ffn_kinds": sparse_where(every_step),
+    "ffn_kinds": experts_where(every_sparse_step),
     "window": lambda c: c("sliding_window") if c.flag("use_sliding_window") else None,
 }
 GRANITE = {
@@ -112,7 +112,7 @@ GLM = {
     "like": "mixtral",
     "attention_bias": QKV,
     "window_everywhere": False,
-    "qk_norm": lambda c: c.flag("use_qk_norm"),
+    "qk_norm": says("use_qk_norm"),
     "expert_ffn": read("moe_intermediate_size"),
     "shared_ffn": None,
     "ffn_kinds": dense_first("first_k_dense_replace"),
@@ -165,7 +165,7 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
         "window_everywhere": False,
         "sinks": True,
         "mlp_only_layers": read("mlp_only_layers", otherwise=(0, 1)),
-        "mixer_kinds": sliding_unless(spread_windows),
+        "mixer_kinds": sliding_unless(flint_full),
         "shared_ffn": read("shared_expert_intermediate_size"),
     },
     "kolibri1": {
@@ -223,7 +223,7 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
         "attention_gate": "width",
         "norms": "sandwich",
         "layer_extra": gate_bias,
-        "mixer_kinds": sliding_unless(sixths),
+        "mixer_kinds": sliding_unless(beam_full),
         "ffn_kinds": dense_first(otherwise=3),
         "shared_ffn": 0,
     },
@@ -233,7 +233,7 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
         "ffn_bias": read("use_bias"),
         "head_bias": read("use_bias"),
         "balance": True,
-        "ffn_kinds": sparse_where(from_to),
+        "ffn_kinds": experts_where(experts_between),
     },
     "cohere2_moe": {
         "reader": decoder,

@@ -10,33 +10,23 @@ from deepwide.architecture.experts import Experts
 from deepwide.architecture.extras import Linear, Vector
 from deepwide.architecture.model import Body, Small
 from deepwide.architecture.parts import RMS, NormLayer
-from deepwide.architecture.recurrent import ShortConvolution
 from deepwide.architecture.sparse import ConvolvedAttention, ExpertAttention, Indexer
 from deepwide.errors import BadInput
 from deepwide.formats.families.decoders.dense import biased
 from deepwide.formats.families.decoders.moe import GLM, ONE_WIDTH
 from deepwide.formats.fields import Fields, read
 from deepwide.formats.readers.decoder import decoder
-from deepwide.formats.readers.layers import FULL, SLIDING, SPARSE, attention, experts, listed_kinds
-from deepwide.formats.readers.patterns import (
-    among,
-    by_index,
-    dense_first,
-    flags,
-    for_kinds,
-    indices,
-    per_layer,
-    sliding_unless,
-    sparse_where,
-    step,
-    varying,
-)
+from deepwide.formats.readers.layer_lists import among, by_index, flags, indices, listed_kinds, per_layer
+from deepwide.formats.readers.layer_patterns import Pick, dense_first, experts_where, sliding_unless
+from deepwide.formats.readers.layer_sizes import Sizes, varying
+from deepwide.formats.readers.layers import FULL, SLIDING, SPARSE, attention, experts, for_kinds, kv_heads
+from deepwide.formats.readers.recurrent_mixers import gated_convolution
 
 CHUNKED, BLOCK_SPARSE = "chunked_attention", "minimax_m3_sparse"
 HYBRID, HYBRID_SLIDING, FIRST = "hybrid", "hybrid_sliding", "first"
 
 
-def nested(part: str, name: str, otherwise: int) -> Callable[[Fields], Any]:
+def in_table(part: str, name: str, otherwise: int) -> Callable[[Fields], Any]:
     """A number inside a table of the config (DBRX)."""
     return lambda c: c.inside(part, {}).number(name, otherwise)
 
@@ -46,7 +36,7 @@ def gate_width(c: Fields) -> str:
     return "head" if c("gating") in (True, "per-head") else "width"
 
 
-def heads_by_layer(c: Fields) -> list[tuple[str, Mapping[str, Any]]]:
+def heads_by_layer(c: Fields) -> list[Sizes]:
     """Laguna: a number of query heads for each layer."""
     kinds = among(c, "layer_types", listed_kinds(c, "layer_types", lambda i: FULL), (FULL, SLIDING))
     if kinds is None:
@@ -55,7 +45,7 @@ def heads_by_layer(c: Fields) -> list[tuple[str, Mapping[str, Any]]]:
     return [(kind, {"heads": number}) for kind, number in zip(kinds, heads, strict=False)]
 
 
-def first_and_sixths(c: Fields) -> Callable[[int], bool]:
+def first_and_sixths(c: Fields) -> Pick:
     """MiMo V2: full in the first and in every sixth layer."""
     return lambda i: i == 0 or (i + 1) % 6 == 0
 
@@ -71,19 +61,19 @@ def doubled_when_sliding(c: Fields, kind: str) -> Body:
     return replace(plain, kv_heads=2 * plain.kv_heads, sinks=True) if kind == SLIDING else plain
 
 
-def interleaved(c: Fields) -> Callable[[int], bool]:
+def llama4_experts(c: Fields) -> Pick:
     """Llama 4: experts in the layers it lists, or every so many."""
     if c("moe_layers") is not None:
         chosen = frozenset(indices(c, "moe_layers"))
         return lambda i: i in chosen
-    period = step(c, "interleave_moe_layer_step", 1)
+    period = c.positive("interleave_moe_layer_step", 1)
     return lambda i: (i + 1) % period == 0
 
 
-def chunks(c: Fields) -> list[str] | None:
+def chunked_layers(c: Fields) -> list[str] | None:
     """Llama 4: attention within chunks in the layers with rotary positions, full attention in the others."""
     rotary = c.listed("no_rope_layers")
-    period = step(c, "no_rope_layer_interval", 4)
+    period = c.positive("no_rope_layer_interval", 4)
     found = listed_kinds(
         c, "layer_types", lambda i: CHUNKED if (rotary[i % len(rotary)] if rotary else (i + 1) % period) else FULL
     )
@@ -95,14 +85,14 @@ def chunked_attention(c: Fields, kind: str) -> Body:
     return replace(attention(c), window=c.maybe("attention_chunk_size"))
 
 
-def blocks(c: Fields) -> list[str] | None:
+def block_sparse_layers(c: Fields) -> list[str] | None:
     """MiniMax M3: which layers read only some blocks of tokens."""
     sparse = flags(c.inside("sparse_attention_config", {}), "sparse_attention_freq", c.number("layers"))
     otherwise = (lambda i: BLOCK_SPARSE if sparse[i] else FULL) if sparse else lambda i: FULL
     return among(c, "layer_types", listed_kinds(c, "layer_types", otherwise), (FULL, BLOCK_SPARSE))
 
 
-def flagged_experts(c: Fields) -> Callable[[int], bool]:
+def flagged_experts(c: Fields) -> Pick:
     """MiniMax M3: experts in the layers that `moe_layer_freq` marks, or everywhere."""
     chosen = flags(c, "moe_layer_freq", c.number("layers"))
     return lambda i: bool(chosen[i]) if chosen else True
@@ -132,11 +122,6 @@ def convolution_or_attention(c: Fields) -> list[str] | None:
     return found
 
 
-def short_convolution(c: Fields, kind: str) -> Body:
-    """LFM2 MoE: a gated short convolution in place of attention."""
-    return ShortConvolution(kernel=c.number("conv_L_cache"), bias=c.flag("conv_bias"))
-
-
 def mixture_of_heads(c: Fields, kind: str) -> Body:
     """JetMoE: as many experts of heads as of feed-forward networks."""
     return ExpertAttention(
@@ -152,20 +137,18 @@ def first_apart(c: Fields) -> list[str] | None:
     return by_index(c, lambda i: FIRST if i == 0 else SPARSE)
 
 
-def hybrids(c: Fields) -> list[str] | None:
+def zaya_layers(c: Fields) -> list[str] | None:
     """ZAYA: convolved attention everywhere, with a window where the config lists it."""
     found = listed_kinds(c, "layer_types", lambda i: HYBRID)
     return among(c, "layer_types", found, (HYBRID, HYBRID_SLIDING))
 
 
-def convolved(c: Fields, kind: str) -> Body:
+def convolved_attention(c: Fields, kind: str) -> Body:
     """ZAYA: queries and keys mixed by two short convolutions."""
-    heads, groups = c.number("heads"), c.number("kv_heads")
-    if isinstance(heads, int) and isinstance(groups, int) and (groups < 1 or heads % groups):
-        raise BadInput(f"{c.where}: num_attention_heads={heads} must be a multiple of num_key_value_heads={groups}")
+    heads = c.positive("heads")
     return ConvolvedAttention(
         heads=heads,
-        kv_heads=groups,
+        kv_heads=kv_heads(c, heads),
         head_dim=c.number("head_dim"),
         kernels=(c.number("cca_time0"), c.number("cca_time1")),
         bias=c.flag("attention_bias"),
@@ -200,9 +183,9 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
         "ffn": read("intermediate_size_mlp"),
         "shared_ffn": read("intermediate_size"),
         "attention_bias": biased("attention_bias", "qkvo"),
-        "mixer_kinds": chunks,
+        "mixer_kinds": chunked_layers,
         "mixers": {CHUNKED: chunked_attention},
-        "ffn_kinds": sparse_where(interleaved),
+        "ffn_kinds": experts_where(llama4_experts),
     },
     "mimo_v2_flash": {
         **GLM,
@@ -220,10 +203,10 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
         "qk_norm": True,
         "ffn": read("dense_intermediate_size"),
         "shared_ffn": read("shared_intermediate_size"),
-        "mixer_kinds": blocks,
+        "mixer_kinds": block_sparse_layers,
         "mixers": {BLOCK_SPARSE: block_attention},
         "layer_extra": for_kinds(block_indexer),
-        "ffn_kinds": sparse_where(flagged_experts),
+        "ffn_kinds": experts_where(flagged_experts),
     },
     "laguna": {
         "like": "kolibri1",
@@ -239,17 +222,18 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
         "norm": "layer_no_bias",
         "tied": False,
         "head_dim": None,
-        "kv_heads": nested("attn_config", "kv_n_heads", 1),
-        "expert_ffn": nested("ffn_config", "ffn_hidden_size", 3584),
-        "experts": nested("ffn_config", "moe_num_experts", 4),
-        "active_experts": nested("ffn_config", "moe_top_k", 1),
+        "kv_heads": in_table("attn_config", "kv_n_heads", 1),
+        "expert_ffn": in_table("ffn_config", "ffn_hidden_size", 3584),
+        "experts": in_table("ffn_config", "moe_num_experts", 4),
+        "active_experts": in_table("ffn_config", "moe_top_k", 1),
     },
     "lfm2_moe": {
         "reader": decoder,
         "tied": read("tie_embedding", "tie_word_embeddings"),
         "qk_norm": True,
         "mixer_kinds": convolution_or_attention,
-        "mixers": {"conv": short_convolution},
+        "mixers": {"conv": gated_convolution},
+        "kernel": read("conv_L_cache"),
         "ffn_kinds": dense_first("num_dense_layers"),
         "shared_ffn": 0,
     },
@@ -263,8 +247,8 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
         "reader": decoder,
         "head_bias": read("lm_head_bias"),
         "attention_bias": read("attention_bias"),
-        "mixer_kinds": hybrids,
-        "mixers": {HYBRID: convolved, HYBRID_SLIDING: convolved},
+        "mixer_kinds": zaya_layers,
+        "mixers": {HYBRID: convolved_attention, HYBRID_SLIDING: convolved_attention},
         "ffn_kinds": first_apart,
         "ffns": {FIRST: skipping_experts, SPARSE: skipping_experts},
         "layer_extra": for_kinds(scaled_residuals),

@@ -8,7 +8,7 @@ from typing import Any
 from deepwide.architecture.model import Architecture
 from deepwide.errors import BadInput
 from deepwide.formats.families.decoders.dense import NO_BIASES, biased
-from deepwide.formats.fields import Fields, read
+from deepwide.formats.fields import Fields, read, says
 from deepwide.formats.readers.decoder import decoder
 
 
@@ -20,12 +20,12 @@ def chatglm(c: Fields) -> Architecture:
 
 
 def chatglm_bias(c: Fields) -> str:
-    """All projections, or queries, keys and values alone."""
+    """ChatGLM: all projections, or queries, keys and values alone."""
     return biased("add_bias_linear", "qkvo")(c) or biased("add_qkv_bias", "qkv")(c)  # type: ignore[no-any-return]
 
 
 def chatglm_groups(c: Fields) -> Any:
-    """Groups of keys where the config switches them on, else a key for each head."""
+    """ChatGLM: groups of keys where the config switches them on, else a key for each head."""
     return c.number("multi_query_group_num") if c.flag("multi_query_attention") else c.number("heads")
 
 
@@ -38,7 +38,7 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
     "chatglm": {
         "reader": chatglm,
         "vocab": read("padded_vocab_size", "vocab_size"),
-        "norm": lambda c: "rms" if c.flag("rmsnorm", True) else "layer",
+        "norm": says("rmsnorm", "rms", "layer", otherwise=True),
         "kv_heads": chatglm_groups,
         "ffn": read("ffn_hidden_size"),
         "attention_bias": chatglm_bias,

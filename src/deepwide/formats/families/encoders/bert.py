@@ -14,20 +14,15 @@ from deepwide.architecture.parts import LAYER_NO_BIAS, Norm, NormLayer
 from deepwide.errors import BadInput
 from deepwide.formats.families.decoders.classic import all_heads
 from deepwide.formats.families.decoders.dense import biased, hidden_over_heads
-from deepwide.formats.fields import Fields, read
+from deepwide.formats.fields import Fields, read, says
 from deepwide.formats.readers.encoder import cross_attention, encoder
-from deepwide.formats.readers.layers import DENSE, FULL, SLIDING, attention, attention_heads, listed_kinds
-from deepwide.formats.readers.patterns import step
-
-
-def says(name: str) -> Callable[[Fields], bool]:
-    """What a flag of the config says; null is no."""
-    return lambda c: c.flag(name)
+from deepwide.formats.readers.layer_lists import listed_kinds
+from deepwide.formats.readers.layers import DENSE, FULL, SLIDING, attention, attention_heads
 
 
 def shared_out(c: Fields, groups: str, name: str) -> Any:
     """Inputs of each of so many groups, which must share them out evenly."""
-    number, width = step(c, groups, 1), c.number(name)
+    number, width = c.positive(groups, 1), c.number(name)
     if width % number:
         raise BadInput(f"{c.where}: {groups}={number} does not divide {c.spelled(name)}={width}")
     return width // number
@@ -35,8 +30,8 @@ def shared_out(c: Fields, groups: str, name: str) -> Any:
 
 def shared_layers(c: Fields, runs: tuple[Run, ...]) -> tuple[Run, ...]:
     """ALBERT: few groups of layers, each run again and again; a group may hold several layers of its own."""
-    (run,), inner = runs, step(c, "inner_group_num", 1)
-    owned = step(c, "num_hidden_groups", 1) * inner
+    (run,), inner = runs, c.positive("inner_group_num", 1)
+    owned = c.positive("num_hidden_groups", 1) * inner
     return (Run(layer=run.layer, layers=run.layers * inner, shared=True, owned=owned),)
 
 
@@ -51,7 +46,7 @@ def bare_first(c: Fields, runs: tuple[Run, ...]) -> tuple[Run, ...]:
 
 def modern_kinds(c: Fields) -> list[str] | None:
     """ModernBERT: full attention every third layer, windows between; the first layer is a kind of its own."""
-    period = step(c, "global_attn_every_n_layers", 3)
+    period = c.positive("global_attn_every_n_layers", 3)
     kinds = listed_kinds(c, "layer_types", lambda i: SLIDING if i % period else FULL)
     return [f"first_{kinds[0]}", *kinds[1:]] if kinds else None
 

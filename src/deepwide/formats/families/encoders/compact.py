@@ -16,18 +16,17 @@ from deepwide.formats.families.encoders.bert import BERT, PLAIN, shared_out
 from deepwide.formats.fields import Fields, read
 from deepwide.formats.readers.encoder import pooler
 from deepwide.formats.readers.layers import DENSE, FULL, attention_heads
-from deepwide.formats.readers.patterns import step
 
 MOST_NETWORKS = 1000  # a layer's own networks are listed one by one
 
 
-def narrow(c: Fields) -> Any:
-    """The width inside a layer: that of the bottleneck, where there is one."""
+def inner_width(c: Fields) -> Any:
+    """MobileBERT: the width inside a layer, that of the bottleneck, where there is one."""
     return c.number("intra_bottleneck_size" if c.flag("use_bottleneck") else "hidden")
 
 
 def bottleneck(name: str, inputs: Any, outputs: Any, used: bool = True) -> tuple[Small, ...]:
-    """A projection and its norm; an unused one is there, and no token passes it."""
+    """MobileBERT: a projection and its norm; an unused one is there, and no token passes it."""
     return (
         Linear(name=name, inputs=inputs, outputs=outputs, bias=True, part="other", rows=None if used else 0),
         NormLayer(norm=LAYER, name=f"{name}_norm", width=outputs),
@@ -35,10 +34,10 @@ def bottleneck(name: str, inputs: Any, outputs: Any, used: bool = True) -> tuple
 
 
 def bottlenecked_attention(c: Fields, kind: str) -> Body:
-    """Attention in the bottleneck; its values come from the full width unless they share it."""
-    width, heads, hidden = narrow(c), c.number("heads"), c.number("hidden")
+    """MobileBERT: attention in the bottleneck; its values come from the full width unless they share it."""
+    width, heads, hidden = inner_width(c), c.number("heads"), c.number("hidden")
     if not heads or width % heads:
-        raise BadInput(f"{c.where}: num_attention_heads={heads} does not divide the width {width} of the bottleneck")
+        raise BadInput(f"{c.where}: {c.spelled('heads')}={heads} does not divide the width {width} of the bottleneck")
     body = Attention(
         heads=heads,
         kv_heads=heads,
@@ -57,8 +56,8 @@ def bottlenecked_attention(c: Fields, kind: str) -> Body:
 
 
 def stacked_networks(c: Fields, kind: str) -> Body:
-    """Several small networks one after the other, each with its norm, and the way back to the full width."""
-    width, number = narrow(c), step(c, "num_feedforward_networks", 4)
+    """MobileBERT: several small networks one after the other, each with its norm, and the way back to full width."""
+    width, number = inner_width(c), c.positive("num_feedforward_networks", 4)
     if number > MOST_NETWORKS:
         raise BadInput(f"{c.where}: num_feedforward_networks={number} must be at most {MOST_NETWORKS}")
     body = FeedForward(ffn=c.number("ffn"), gated=False, bias=True, activation=c.text("activation"), inputs=width)
@@ -69,7 +68,7 @@ def stacked_networks(c: Fields, kind: str) -> Body:
 
 
 def trigram(c: Fields) -> Any:
-    """Three neighbouring token vectors make one of the full width."""
+    """MobileBERT: three neighbouring token vectors make one of the full width."""
     return c.number("embedding_size") * (3 if c.flag("trigram_input") else 1)
 
 
@@ -79,7 +78,7 @@ def full_width(c: Fields) -> Any:
 
 
 def mobile_head(c: Fields) -> tuple[Small, ...]:
-    """The rest of the output matrix, beside the part that is the narrow token table."""
+    """MobileBERT: the rest of the output matrix, beside the part that is the narrow token table."""
     rest = c.number("hidden") - c.number("embedding_size")
     if rest < 0:
         raise BadInput(f"{c.where}: embedding_size must not exceed hidden_size={c.number('hidden')}")
@@ -103,7 +102,7 @@ def grouped_attention(c: Fields, kind: str) -> Body:
     return Assembly(parts=(body, bias), name="attention")
 
 
-def grouped(up: str, down: str) -> Any:
+def grouped_network(up: str, down: str) -> Any:
     """A network whose two matrices are cut into groups, as many as these fields say."""
 
     def network(c: Fields, kind: str) -> Body:
@@ -128,7 +127,7 @@ def convolved_attention(c: Fields, kind: str) -> Body:
 
     convolution [hidden, kernel], key_convolution [hidden, width], kernel [width, heads * kernel], output in two halves
     """
-    hidden, width, heads = c.number("hidden"), *half_width(c)
+    hidden, width, heads = c.number("hidden"), *convbert_halves(c)
     kernel = c.number("conv_kernel_size")
     body = Attention(heads=heads, kv_heads=heads, head_dim=width // heads, bias="qkvo")
     parts: tuple[Small, ...] = (
@@ -142,9 +141,9 @@ def convolved_attention(c: Fields, kind: str) -> Body:
     return Assembly(parts=(body, *parts), name="attention")
 
 
-def half_width(c: Fields) -> tuple[Any, Any]:
-    """The width of the attending half, and its heads: fewer by `head_ratio`."""
-    ratio, hidden = step(c, "head_ratio", 2), c.number("hidden")
+def convbert_halves(c: Fields) -> tuple[Any, Any]:
+    """ConvBERT: the width of the attending half, and its heads: fewer by `head_ratio`."""
+    ratio, hidden = c.positive("head_ratio", 2), c.number("hidden")
     heads = c.number("heads") // ratio or 1
     if hidden % (2 * heads):
         raise BadInput(f"{c.where}: {c.spelled('hidden')}={hidden} must be a multiple of 2 * {heads} heads")
@@ -156,7 +155,7 @@ def fourier(c: Fields, kind: str) -> Body:
     return Assembly(parts=(), name="fourier")
 
 
-def projection(c: Fields) -> tuple[Small, ...]:
+def fourier_projection(c: Fields) -> tuple[Small, ...]:
     """FNet's projection after the embedding, at equal widths too."""
     return (Linear(name="projection", bias=True, part="embedding"),)
 
@@ -169,19 +168,19 @@ def equal_widths(c: Fields) -> None:
 
 
 FAMILIES: dict[str, Mapping[str, Any]] = {
-    "fnet": {**PLAIN, "mixers": {FULL: fourier}, "embedding_extra": projection, "after": pooler},
+    "fnet": {**PLAIN, "mixers": {FULL: fourier}, "embedding_extra": fourier_projection, "after": pooler},
     "convbert": {
         **BERT,
         "embedding_width": read("embedding_size"),
         "mixers": {FULL: convolved_attention},
-        "ffns": {DENSE: grouped("num_groups", "num_groups")},
+        "ffns": {DENSE: grouped_network("num_groups", "num_groups")},
         "spare_bias": False,
     },
     "squeezebert": {
         **PLAIN,
         "embedding_width": equal_widths,
         "mixers": {FULL: grouped_attention},
-        "ffns": {DENSE: grouped("intermediate_groups", "output_groups")},
+        "ffns": {DENSE: grouped_network("intermediate_groups", "output_groups")},
         "after": pooler,
     },
     "mobilebert": {

@@ -12,9 +12,10 @@ from deepwide.architecture.model import Body, Small
 from deepwide.architecture.parts import LAYER, NormLayer
 from deepwide.errors import BadInput
 from deepwide.formats.families.encoders.bert import BERT, PLAIN
-from deepwide.formats.fields import Fields, read
+from deepwide.formats.fields import Fields, read, says
 from deepwide.formats.readers.encoder import pooler
-from deepwide.formats.readers.layers import FULL, attention, attention_heads, listed_kinds
+from deepwide.formats.readers.layer_lists import listed_kinds
+from deepwide.formats.readers.layers import FULL, attention, attention_heads
 
 
 def hashed(c: Fields, kind: str) -> Body:
@@ -109,7 +110,7 @@ def block_window(c: Fields) -> Any:
 FAMILIES: dict[str, Mapping[str, Any]] = {
     "big_bird": {
         **BERT,
-        "attention_bias": lambda c: "qkvo" if c.flag("use_bias") else "o",
+        "attention_bias": says("use_bias", "qkvo", "o"),
         "window": block_window,
         "window_everywhere": True,
         "after": pooler,
@@ -117,13 +118,13 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
     "longformer": {**PLAIN, "mixer_kinds": windows, "mixers": windowed_mixers},
     "reformer": {
         **PLAIN,
-        "causal": lambda c: c.flag("is_decoder"),
+        "causal": says("is_decoder"),
         "layers": lambda c: len(c.listed("attn_layers")),
         "norms": "pre",
         "head_dim": read("attention_head_size"),
         "attention_bias": "",
         "ffn": read("feed_forward_size"),
-        "positions": lambda c: "axial" if c.flag("axial_pos_embds") else "learned",
+        "positions": says("axial_pos_embds", "axial", "learned"),
         "types": 0,
         "embedding_extra": axial_positions,
         "embedding_norm": False,

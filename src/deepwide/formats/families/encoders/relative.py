@@ -12,7 +12,7 @@ from deepwide.architecture.model import Body, Run, Small
 from deepwide.architecture.parts import LAYER, NormLayer
 from deepwide.errors import BadInput
 from deepwide.formats.families.encoders.bert import PLAIN, shared_out
-from deepwide.formats.fields import Fields, read
+from deepwide.formats.fields import Fields, read, says
 from deepwide.formats.readers.encoder import stack_name
 from deepwide.formats.readers.layers import FULL, attention, attention_heads
 
@@ -149,7 +149,7 @@ DEBERTA = {
     **PLAIN,
     "attention_bias": "qvo",
     "embedding_width": read("embedding_size"),
-    "positions": lambda c: "learned" if c.flag("position_biased_input", True) else "relative",
+    "positions": says("position_biased_input", "learned", "relative", otherwise=True),
     "embedding_extra": relative_table,
     "projected_before_norm": True,
     "projection_bias": False,

@@ -17,8 +17,8 @@ from deepwide.formats.families.decoders.dense import NO_BIASES, hidden_over_head
 from deepwide.formats.fields import Fields
 from deepwide.formats.readers.assembled import assembled
 from deepwide.formats.readers.decoder import decoder_stack
+from deepwide.formats.readers.inner_configs import Inner, nested
 from deepwide.formats.readers.layers import attention_heads, kv_heads
-from deepwide.formats.readers.nested import Inner, nested
 
 # ---- Perceiver (arXiv:2107.14795), the model of bytes with a masked-language head
 
@@ -32,11 +32,13 @@ def perceiver(c: Fields) -> Architecture:
         raise BadInput(f"{c.where}: {named} is not described; ask for PerceiverForMaskedLM")
     width, latent, context = c.number("d_model"), c.number("d_latents"), c.number("context")
     queries = Vector(name="queries", shape=(context, width), part="position")
-    read_out = crossing(c, READ_OUT_HEADS, READ_OUT_KEYS, width, "latents", latent, c.number("num_latents"))
-    answers = perceiving(read_out, 1, width, "read_out")
+    read_out = attention_across(
+        c, READ_OUT_HEADS, READ_OUT_KEYS, width, to="latents", keys_width=latent, rows=c.number("num_latents")
+    )
+    answers = perceiver_layer(read_out, 1, width, "read_out")
     return assembled(
         c,
-        thinking(c, latent, width),
+        latent_stack(c, latent, width),
         Stack(name="encoder", hidden=width, runs=(answers,), before=(queries,), causal=False),
         embedding=(TokenEmbedding(vocab=c.number("vocab")), Positions(kind="learned", rows=context)),
         head=(Head(vocab=c.number("vocab"), tied=True, bias=True),),
@@ -44,23 +46,25 @@ def perceiver(c: Fields) -> Architecture:
     )
 
 
-def thinking(c: Fields, latent: Any, width: Any) -> Stack:
+def latent_stack(c: Fields, latent: Any, width: Any) -> Stack:
     """The latents: one layer that attends to the bytes, and blocks of layers that share their weights."""
     keys, values = c.maybe("qk_channels"), c.maybe("v_channels")
     shape = c.text("cross_attention_shape_for_attention", "kv")
     if shape not in ("q", "kv"):
         raise BadInput(f"{c.where}: cross_attention_shape_for_attention={shape[:40]!r} must be q or kv")
-    across = keys if keys is not None else latent if shape == "q" else width
-    reading = crossing(c, c.number("num_cross_attention_heads"), across, values or across, "encoder", width, None)
-    own = keys if keys is not None else latent
-    looking = crossing(c, c.number("num_self_attention_heads"), own, values or own, "", latent, None)
+    own = latent if keys is None else keys
+    across = width if keys is None and shape == "kv" else own
+    reading = attention_across(
+        c, c.number("num_cross_attention_heads"), across, values or across, to="encoder", keys_width=width
+    )
+    looking = attention_across(c, c.number("num_self_attention_heads"), own, values or own, keys_width=latent)
     layers, blocks = c.number("num_self_attends_per_block"), c.number("num_blocks")
-    run = perceiving(looking, c.number("self_attention_widening_factor"), latent, "latent")
+    run = perceiver_layer(looking, c.number("self_attention_widening_factor"), latent, "latent")
     return Stack(
         name="latents",
         hidden=latent,
         runs=(
-            perceiving(reading, c.number("cross_attention_widening_factor"), latent, "reading"),
+            perceiver_layer(reading, c.number("cross_attention_widening_factor"), latent, "reading"),
             replace(run, layers=layers * blocks, shared=True, owned=layers),
         ),
         before=(Vector(name="latents", shape=(c.number("num_latents"), latent)),),
@@ -69,8 +73,10 @@ def thinking(c: Fields, latent: Any, width: Any) -> Stack:
     )
 
 
-def crossing(c: Fields, heads: Any, keys: Any, values: Any, to: str, width: Any, rows: Any) -> Attention:
-    """Attention of so many channels of queries and of values, across to another stack of that width, if any."""
+def attention_across(
+    c: Fields, heads: Any, keys: Any, values: Any, *, keys_width: Any, to: str = "", rows: Any = None
+) -> Attention:
+    """Attention with so many channels of keys and of values, across to the stack `to` where it is given."""
     if heads < 1 or keys % heads or values % heads:
         raise BadInput(f"{c.where}: {heads} heads do not divide {keys} channels of queries and {values} of values")
     return Attention(
@@ -80,13 +86,13 @@ def crossing(c: Fields, heads: Any, keys: Any, values: Any, to: str, width: Any,
         value_dim=values // heads,
         bias="qkvo",
         keys=to,
-        keys_width=width,
+        keys_width=keys_width,
         key_rows=rows,
         outputs=None if to else values,
     )
 
 
-def perceiving(mixer: Attention, widening: Any, width: Any, name: str) -> Run:
+def perceiver_layer(mixer: Attention, widening: Any, width: Any, name: str) -> Run:
     """A layer: attention with a norm of the queries, and of the keys where they are another stack's, and a network."""
     keys = (NormLayer(norm=LAYER, name="key_norm", width=mixer.keys_width),) if mixer.keys else ()
     network = FeedForward(ffn=widening * width, gated=False, bias=True, activation="gelu")
@@ -99,30 +105,30 @@ def perceiving(mixer: Attention, widening: Any, width: Any, name: str) -> Run:
 
 def byte_latent(c: Fields) -> Architecture:
     """A small model cuts the bytes in patches; an encoder of bytes, a large model of patches, a decoder of bytes."""
-    encoder = inner(c, "encoder", {"window": c.maybe("local_attention_window_len")})
-    patches, decodes = inner(c, "global"), inner(c, "decoder")
+    encoder = inner_fields(c, "encoder", {"window": c.maybe("local_attention_window_len")})
+    patches, decodes = inner_fields(c, "global"), inner_fields(c, "decoder")
     c.notes.append("as many patches as bytes are taken, unless the number of tokens of `patches` and `global` is given")
-    stacks = (*cutting(c), *reading(c, encoder), large(c, encoder, patches, decodes), writing(decodes))
+    stacks = (*patcher(c), *byte_encoder(c, encoder), global_model(c, encoder, patches, decodes), byte_decoder(decodes))
     output = Head(vocab=c.number("vocab"), tied=c.flag("tied"), tied_to="encoder.tokens")
     return assembled(c, *stacks, head=(output,))
 
 
-def inner(c: Fields, name: str, changes: Mapping[str, Any] | None = None) -> Fields:
+def inner_fields(c: Fields, name: str, changes: Mapping[str, Any] | None = None) -> Fields:
     """The fields of one of its models; the user's own changes are for the large one."""
     return nested(c, f"{name}_config", Inner(f"blt_{MODELS[name]}"), c.changes if name == "global" else changes)
 
 
-def cutting(c: Fields) -> tuple[Stack, ...]:
+def patcher(c: Fields) -> tuple[Stack, ...]:
     """The model whose entropy says where a patch ends, where it belongs to the class; it is not trained along."""
     if not c.flag("patch_in_forward", True):
         return ()
-    own = inner(c, "patcher")
+    own = inner_fields(c, "patcher")
     stack, vocab = decoder_stack(own, "patcher"), own.number("vocab")
     head = Linear(name="head", outputs=vocab, part="head", split="vocabulary")
     return (replace(stack, before=(TokenEmbedding(vocab=vocab),), after=(*stack.after, head)),)
 
 
-def reading(c: Fields, own: Fields) -> tuple[Stack, ...]:
+def byte_encoder(c: Fields, own: Fields) -> tuple[Stack, ...]:
     """The encoder of bytes, with vectors for hashes of the last few; and the patches, which attend to its output."""
     hidden, sizes = own.number("hidden"), c.listed("encoder_hash_byte_group_size") or HASHED
     functions = c.number("encoder_hash_byte_group_nb_functions", 1) * len(sizes)
@@ -136,7 +142,7 @@ def reading(c: Fields, own: Fields) -> tuple[Stack, ...]:
     )
 
 
-def large(c: Fields, below: Fields, own: Fields, above: Fields) -> Stack:
+def global_model(c: Fields, below: Fields, own: Fields, above: Fields) -> Stack:
     """The large model, from the width of the patches to that of the decoder's keys."""
     width, hidden = below.number("hidden") * c.number("cross_attn_k"), own.number("hidden")
     before = (Linear(name="from_patches", inputs=width),) if width != hidden else ()
@@ -145,7 +151,7 @@ def large(c: Fields, below: Fields, own: Fields, above: Fields) -> Stack:
     return replace(decoder_stack(own, "global"), before=before, after=(after,))
 
 
-def writing(own: Fields) -> Stack:
+def byte_decoder(own: Fields) -> Stack:
     """The decoder of bytes, whose layers (all, or the first) also attend to the patches."""
     looking = replace(own, rule={**own.rule, "cross": lambda c: across_to(c, "global")})
     layers, stack = own.number("layers"), decoder_stack(own, "decoder")

@@ -10,15 +10,15 @@ from deepwide.architecture.extras import Linear, Vector
 from deepwide.architecture.model import Architecture, Body, Stack
 from deepwide.architecture.parts import Head, TokenEmbedding
 from deepwide.errors import BadInput
-from deepwide.formats.families.multimodal.wrappers import SIGLIP
+from deepwide.formats.families.multimodal.vision_language_variants import SIGLIP
 from deepwide.formats.families.sequence.bart import DECODER
 from deepwide.formats.fields import Fields, read
 from deepwide.formats.readers.decoder import decoder, decoder_stack
 from deepwide.formats.readers.encoder import embedding, pooler
 from deepwide.formats.readers.encoder_decoder import encoder_decoder
-from deepwide.formats.readers.joints import soft_tokens
+from deepwide.formats.readers.inner_configs import Inner, nested
 from deepwide.formats.readers.layers import FULL, SLIDING, attention
-from deepwide.formats.readers.nested import Inner, nested
+from deepwide.formats.readers.projectors import soft_tokens
 from deepwide.formats.readers.towers import tower
 
 # Encoders whose base class ends in a pooler over the first token, and others that have none.
@@ -28,7 +28,7 @@ UNPOOLED = ("bert-generation", "electra", "distilbert")
 
 def any_two(c: Fields) -> Architecture:
     """The base model of one family, and the causal model of another that attends across to it."""
-    below, above = part(c, "encoder"), part(c, "decoder")
+    below, above = half(c, "encoder"), half(c, "decoder")
     kind = below.text("model_type")
     if kind not in (*POOLED, *UNPOOLED):
         known = ", ".join((*POOLED, *UNPOOLED))
@@ -36,7 +36,7 @@ def any_two(c: Fields) -> Architecture:
     if "cross" not in above.rule:
         raise BadInput(f"{c.where}: decoder.model_type={above.text('model_type')!r} cannot attend across, as bert can")
     model: Architecture = above.rule["reader"](above)
-    encoder = base(below, kind in POOLED, model.main.hidden)
+    encoder = headless_encoder(below, kind in POOLED, model.main.hidden)
     decodes = replace(model.main, before=(*model.embedding, *model.main.before))
     name = c.text("model_type")
     return replace(
@@ -49,14 +49,14 @@ def any_two(c: Fields) -> Architecture:
     )
 
 
-def part(c: Fields, name: str) -> Fields:
+def half(c: Fields, name: str) -> Fields:
     """The encoder's or the decoder's fields, which know their own model type."""
     fields = nested(c, name, Inner("bert", free=True))
     task = {"task": "causal"} if name == "decoder" else {}
     return replace(fields, changes={"model_type": fields.config.get("model_type", "bert"), **task})
 
 
-def base(c: Fields, pooled: bool, meets: Any) -> Stack:
+def headless_encoder(c: Fields, pooled: bool, meets: Any) -> Stack:
     """An encoder without its language head, led to the width `meets` of the decoder where it differs."""
     stack = decoder_stack(c, "encoder", causal=False)
     joint = (Linear(name="to_decoder", outputs=meets, bias=True),) if stack.hidden != meets else ()
@@ -71,8 +71,8 @@ def merged_attention(c: Fields, kind: str) -> Body:
     return replace(attention(c, kind), also="encoder")
 
 
-def seeing_pair(c: Fields) -> Architecture:
-    """Gemma 3 twice: an encoder of text and pictures, and a decoder whose attention looks at both."""
+def t5gemma2(c: Fields) -> Architecture:
+    """T5Gemma 2: Gemma 3 twice: an encoder of text and pictures, and a decoder whose attention looks at both."""
     from deepwide.formats.families import rule  # the table of families is built from files that import this one
 
     gemma, tied = rule("gemma3_text"), c.flag("tied")
@@ -86,11 +86,11 @@ def seeing_pair(c: Fields) -> Architecture:
     tables = (TokenEmbedding(vocab=model.vocab), Vector(name="end_of_image", shape=(hidden,), part="embedding"))
     own, shared = ((), tables) if tied else (tables, ())
     reads = replace(decoder_stack(text, "encoder", causal=False), before=own)
-    stacks = (*eyes(encoder, hidden), reads, replace(model.main, before=own))
+    stacks = (*vision_tower(encoder, hidden), reads, replace(model.main, before=own))
     return replace(model, stacks=stacks, embedding=shared, notes=tuple(c.notes))
 
 
-def eyes(encoder: Fields, hidden: Any) -> tuple[Stack, ...]:
+def vision_tower(encoder: Fields, hidden: Any) -> tuple[Stack, ...]:
     """T5Gemma 2's tower, joined as Gemma 3's."""
     picture = nested(encoder, "vision_config", Inner(SIGLIP, free=True))
     *stages, top = tower(picture, "vision")
@@ -111,7 +111,7 @@ def text_to_text(c: Fields) -> Architecture:
 
 FAMILIES: dict[str, Mapping[str, Any]] = {
     "encoder-decoder": {"reader": any_two},
-    "t5gemma2": {"reader": seeing_pair},
+    "t5gemma2": {"reader": t5gemma2},
     "seamless_m4t": {
         "like": "m2m_100",
         "reader": text_to_text,

@@ -6,22 +6,22 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from deepwide.architecture.extras import Convolution, Linear, Vector
+from deepwide.architecture.extras import Linear, Vector
 from deepwide.architecture.model import Small, Stack
 from deepwide.architecture.parts import LAYER, NormLayer
 from deepwide.formats.fields import Fields
-from deepwide.formats.readers.nested import Inner, nested
-from deepwide.formats.readers.towers import single
+from deepwide.formats.readers.inner_configs import Inner, nested
+from deepwide.formats.readers.towers import across_channels, single
 from deepwide.formats.readers.wrapped import wrapped
 
 
-def hearing(c: Fields, hidden: Any) -> tuple[Stack, ...]:
+def towers(c: Fields, hidden: Any) -> tuple[Stack, ...]:
     """The three towers: words, speakers, and the times of words."""
     audio = replace(c.inside("audio_config", {}), changes={})
     speakers = audio.inside("diarization_config", {})
     head = speakers.inside("head_config", {})
-    words, voices = below(audio, "asr_config"), below(speakers, "audio_config")
-    times = below(c, "word_timestamp_config")
+    words, voices = tower_fields(audio, "asr_config"), tower_fields(speakers, "audio_config")
+    times = tower_fields(c, "word_timestamp_config")
     width, people = words.number("hidden"), head.number("num_speakers")
     heard = single(words, "words")
     joined = (
@@ -32,7 +32,7 @@ def hearing(c: Fields, hidden: Any) -> tuple[Stack, ...]:
     return (diarization(voices, head), replace(heard, after=(*heard.after, *joined)), single(times, "times"))
 
 
-def below(c: Fields, name: str) -> Fields:
+def tower_fields(c: Fields, name: str) -> Fields:
     """The fields of the tower under `name`."""
     return nested(c, name, Inner(TOWERS[name]))
 
@@ -43,24 +43,17 @@ def diarization(c: Fields, head: Fields) -> Stack:
     silence = Vector(name="silence", shape=(c.number("hidden"),))
     parts: tuple[Small, ...] = (
         Linear(name="narrow", inputs=head.number("audio_hidden_size"), outputs=inner, bias=True),
-        spreading(inner * factor, 3, inner),
+        across_channels("upsampler", inner, inner * factor, 3),
         Linear(name="classifier", inputs=inner, outputs=inner, bias=True),
         Linear(name="classifier_2", inputs=inner, outputs=head.number("num_speakers"), bias=True),
     )
     return replace(stack, before=(*stack.before, silence), after=(*stack.after, *parts))
 
 
-def finer(c: Fields) -> tuple[Small, ...]:
+def upsampled(c: Fields) -> tuple[Small, ...]:
     """A convolution that makes several moments of each frame, and a norm."""
     factor, hidden = c.number("upsampling_factor"), c.number("hidden")
-    return (spreading(hidden, factor, hidden), NormLayer(norm=LAYER))
-
-
-def spreading(channels: Any, kernel: Any, inputs: Any) -> Convolution:
-    """A convolution to a finer rate [channels, inputs, kernel]."""
-    return Convolution(
-        name="upsampler", channels=channels, kernel=kernel, inputs_per_group=inputs, bias=True, part="other", groups=1
-    )
+    return (across_channels("upsampler", hidden, hidden, factor), NormLayer(norm=LAYER))
 
 
 TOWERS = {
@@ -71,13 +64,13 @@ TOWERS = {
 FAMILIES: dict[str, Mapping[str, Any]] = {
     "nemotron3_5_transcribe_word_timestamp": {
         "like": "nemotron3_5_transcribe_asr_audio",
-        "inputs": finer,
+        "inputs": upsampled,
         "after": lambda c: (Linear(name="head", outputs=c.number("vocab"), bias=True, part="head"),),
     },
     "nemo_speechlm": {
         "reader": wrapped,
         "tied": False,
         "text": Inner("nemotron_h", free=True),
-        "stacks": hearing,
+        "stacks": towers,
     },
 }

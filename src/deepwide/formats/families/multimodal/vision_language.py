@@ -8,14 +8,13 @@ from typing import Any
 from deepwide.architecture.extras import Linear, Vector
 from deepwide.architecture.model import Architecture, Small
 from deepwide.architecture.parts import LAYER, RMS, NormLayer
-from deepwide.errors import BadInput
 from deepwide.formats.fields import Fields, read
-from deepwide.formats.readers.joints import either_ties, matrices, shuffled, tokens, unnested
-from deepwide.formats.readers.nested import Inner, Join
+from deepwide.formats.readers.inner_configs import Inner, Join, either_ties, unnested
+from deepwide.formats.readers.projectors import matrices, shuffled, tokens
 from deepwide.formats.readers.wrapped import wrapped
 
 
-def features(c: Fields, tower: Fields) -> Any:
+def kept_width(c: Fields, tower: Fields) -> Any:
     """The width of what is kept of the tower: of one layer, or of as many as the config lists."""
     kept = c("vision_feature_layer", c.rule.get("kept_layers"))
     return tower.number("hidden") * (len(kept) if isinstance(kept, list | tuple) else 1)
@@ -24,17 +23,17 @@ def features(c: Fields, tower: Fields) -> Any:
 def llava(c: Fields, tower: Fields, hidden: Any) -> tuple[Small, ...]:
     """LLaVA: two matrices."""
     bias = c.flag("multimodal_projector_bias", True)
-    return matrices(features(c, tower), hidden, hidden, rows=tokens(tower), bias=bias)
+    return matrices(kept_width(c, tower), hidden, hidden, rows=tokens(tower), bias=bias)
 
 
 def llava_in_rows(c: Fields, tower: Fields, hidden: Any) -> tuple[Small, ...]:
-    """LLaVA-NeXT: the same, and a vector that ends a row of patches."""
+    """LLaVA-NeXT: two matrices, and a vector that ends a row of patches."""
     return (*llava(c, tower, hidden), Vector(name="row_end", shape=(hidden,), part="embedding"))
 
 
 def vip_llava(c: Fields, tower: Fields, hidden: Any) -> tuple[Small, ...]:
     """VipLLaVA: what several layers saw, normed together, and two matrices."""
-    width = features(c, tower)
+    width = kept_width(c, tower)
     norm = NormLayer(norm=LAYER, name="projector_norm", width=width)
     return (norm, *matrices(width, hidden, hidden, rows=tokens(tower), bias=True))
 
@@ -49,11 +48,11 @@ def merged_patches(c: Fields, tower: Fields, hidden: Any) -> tuple[Small, ...]:
     width, merged = tower.number("hidden"), c.number("spatial_merge_size") ** 2
     joins = Linear(name="merger", inputs=width * merged, outputs=width, rows=tokens(tower, merged))
     bias = c.flag("multimodal_projector_bias")
-    network = matrices(features(c, tower), hidden, hidden, rows=tokens(tower, merged), bias=bias)
+    network = matrices(kept_width(c, tower), hidden, hidden, rows=tokens(tower, merged), bias=bias)
     return (NormLayer(norm=RMS, name="projector_norm", width=width), joins, *network)
 
 
-def gated(normed: bool) -> Join:
+def cohere_projector(normed: bool) -> Join:
     """Cohere's: patches joined in squares, a matrix of two halves of which one gates the other, and a second matrix."""
 
     def join(c: Fields, tower: Fields, hidden: Any) -> tuple[Small, ...]:
@@ -71,16 +70,13 @@ def gated(normed: bool) -> Join:
 
 def joined_in_squares(c: Fields, tower: Fields, hidden: Any) -> tuple[Small, ...]:
     """InternVL: patches joined in squares and normed, and two matrices."""
-    ratio = c("downsample_ratio", 0.5)
-    if not isinstance(ratio, int | float) or not SMALLEST_RATIO <= ratio <= 1:
-        raise BadInput(f"{c.where}: downsample_ratio={str(ratio)[:40]} must lie between {SMALLEST_RATIO} and 1")
-    merged = int(1 / ratio) ** 2
+    merged = int(1 / c.ratio("downsample_ratio", 0.5, least=SMALLEST_RATIO)) ** 2
     width = tower.number("hidden") * merged
     norm = NormLayer(norm=LAYER, name="projector_norm", width=width)
     return (norm, *matrices(width, hidden, hidden, rows=tokens(tower, merged), bias=True))
 
 
-def liquid(c: Fields, tower: Fields, hidden: Any) -> tuple[Small, ...]:
+def lfm2_projector(c: Fields, tower: Fields, hidden: Any) -> tuple[Small, ...]:
     """LFM2-VL: patches joined in squares, normed where the config wants it, and two matrices."""
     merged = c.number("downsample_factor") ** 2
     width, inner = tower.number("hidden") * merged, c.number("projector_hidden_size")
@@ -116,9 +112,9 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
     "aya_vision": {
         "reader": wrapped,
         "text": Inner("cohere2", free=True),
-        "towers": seeing(SIGLIP, gated(normed=True)),
+        "towers": seeing(SIGLIP, cohere_projector(normed=True)),
     },
-    "cohere2_vision": {"like": "aya_vision", "towers": seeing(SIGLIP, gated(normed=False))},
+    "cohere2_vision": {"like": "aya_vision", "towers": seeing(SIGLIP, cohere_projector(normed=False))},
     "idefics3": {
         "reader": wrapped,
         "text": Inner("llama", free=True),
@@ -134,7 +130,7 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
         "reader": wrapped,
         "tied": read("tie_embedding", "tie_word_embeddings"),
         "text": Inner("lfm2", free=True),
-        "towers": seeing("siglip2_vision_model", liquid),
+        "towers": seeing("siglip2_vision_model", lfm2_projector),
     },
     "qwen2_vl_text": {"like": "qwen2"},
     "qwen2_vl": {

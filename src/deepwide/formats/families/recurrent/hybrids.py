@@ -17,35 +17,26 @@ from deepwide.architecture.model import Small
 from deepwide.architecture.recurrent import GatedRecurrence
 from deepwide.errors import BadInput
 from deepwide.formats.families.decoders.dense import biased
-from deepwide.formats.fields import Fields, read
+from deepwide.formats.fields import Fields, read, says
 from deepwide.formats.readers.decoder import decoder
-from deepwide.formats.readers.layers import (
-    DENSE,
-    FULL,
-    LINEAR,
-    SLIDING,
-    attention,
-    experts,
-    feed_forward,
-    listed_kinds,
-)
-from deepwide.formats.readers.mixtures import (
+from deepwide.formats.readers.layer_lists import among, by_index, listed_kinds
+from deepwide.formats.readers.layer_patterns import (
     among_indices,
+    attention_by_rule,
+    attention_where,
     everywhere,
-    mixed,
+    experts_by_rule,
     nowhere,
     offset_in,
-    placed,
-    where_experts,
 )
-from deepwide.formats.readers.patterns import among, by_index, for_kinds
-from deepwide.formats.readers.states import divides, gated_convolution, mamba, mamba2, no_ffn
+from deepwide.formats.readers.layers import DENSE, FULL, LINEAR, SLIDING, attention, experts, feed_forward, for_kinds
+from deepwide.formats.readers.recurrent_mixers import divides, gated_convolution, mamba, mamba2, no_ffn
 
 CONV, MOE, MLP = "conv", "moe", "mlp"
 LETTERS = {"M": LINEAR, "E": MOE, "*": FULL, "-": MLP}  # Nemotron-H's layers as letters of a word
 
 
-def both(c: Fields, kind: str) -> Beside:
+def side_by_side(c: Fields, kind: str) -> Beside:
     """Falcon-H1: attention and a state space side by side in every layer."""
     return Beside(mixers=(attention(c), mamba2(c)))
 
@@ -91,7 +82,7 @@ def recurrence(c: Fields, kind: str) -> GatedRecurrence:
     return GatedRecurrence(inner=width, heads=heads, kernel=c.number("kernel"))
 
 
-def windowed(c: Fields, kind: str) -> Any:
+def windowed_attention(c: Fields, kind: str) -> Any:
     """RecurrentGemma's attention: always through a window."""
     return attention(c, SLIDING)
 
@@ -115,11 +106,6 @@ def adjusted_ffn(c: Fields) -> Any:
         width, multiple = int(scale * width), max(multiple, 1)
         width = (width + multiple - 1) // multiple * multiple
     return width
-
-
-def gated(c: Fields) -> str:
-    """LFM3: one number per head scales what its attention gives, unless switched off."""
-    return "head" if c.flag("use_attention_gate", True) else ""
 
 
 QKVO = biased("attention_bias", "qkvo")
@@ -155,8 +141,8 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
         "inner_norm": True,
         "expert_ffn": read("intermediate_size"),
         "mixers": {LINEAR: mamba},
-        "mixer_kinds": placed(offset_in("attn_layer_period", "attn_layer_offset"), LINEAR),
-        "ffn_kinds": where_experts(offset_in("expert_layer_period", "expert_layer_offset"), least=2),
+        "mixer_kinds": attention_by_rule(offset_in("attn_layer_period", "attn_layer_offset"), LINEAR),
+        "ffn_kinds": experts_by_rule(offset_in("expert_layer_period", "expert_layer_offset"), least=2),
     },
     "bamba": {
         "reader": decoder,
@@ -164,7 +150,7 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
         "attention_bias": QKVO,
         "ffn_bias": read("mlp_bias"),
         "mixers": {LINEAR: mamba2},
-        "mixer_kinds": placed(among_indices("attn_layer_indices"), LINEAR),
+        "mixer_kinds": attention_by_rule(among_indices("attn_layer_indices"), LINEAR),
     },
     "falcon_h1": {
         "reader": decoder,
@@ -174,7 +160,7 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
         "state_output_bias": read("projectors_bias", otherwise=False),
         "attention_bias": QKVO,
         "ffn_bias": read("mlp_bias"),
-        "mixers": {FULL: both},
+        "mixers": {FULL: side_by_side},
     },
     "granitemoehybrid": {
         "reader": decoder,
@@ -185,9 +171,9 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
         "expert_ffn": read("intermediate_size"),
         "shared_ffn": read("shared_intermediate_size"),
         "mixers": {LINEAR: mamba2},
-        "mixer_kinds": mixed(nowhere, LINEAR),
+        "mixer_kinds": attention_where(nowhere, LINEAR),
         "ffns": {DENSE: shared_network},
-        "ffn_kinds": where_experts(everywhere),
+        "ffn_kinds": experts_by_rule(everywhere),
     },
     "nemotron_h": {
         "reader": decoder,
@@ -215,13 +201,13 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
     "lfm2": {
         **LFM,
         "ffn": adjusted_ffn,
-        "mixer_kinds": mixed(among_indices("full_attn_idxs", otherwise=True), CONV),
+        "mixer_kinds": attention_where(among_indices("full_attn_idxs", otherwise=True), CONV),
     },
     "lfm3": {
         **LFM,
         "attention_bias": QKVO,
-        "attention_gate": gated,
-        "norms": lambda c: "sandwich" if c.flag("use_sandwich_norm", True) else "pre",
+        "attention_gate": says("use_attention_gate", "head", "", otherwise=True),
+        "norms": says("use_sandwich_norm", "sandwich", "pre", otherwise=True),
         "mixer_kinds": lambda c: among(
             c,
             "layer_types",
@@ -237,7 +223,7 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
         "ffn_bias": True,
         "window": read("attention_window_size"),
         "kernel": read("conv1d_width"),
-        "mixers": {LINEAR: recurrence, FULL: windowed},
+        "mixers": {LINEAR: recurrence, FULL: windowed_attention},
         "mixer_kinds": repeated_blocks,
     },
 }

@@ -18,8 +18,9 @@ from deepwide.architecture.parts import RMS, NormLayer
 from deepwide.errors import BadInput
 from deepwide.formats.fields import Fields, read
 from deepwide.formats.readers.decoder import decoder
-from deepwide.formats.readers.layers import DENSE, SPARSE, listed_kinds
-from deepwide.formats.readers.patterns import Kinds, among, by_index, dense_first, for_kinds, indices
+from deepwide.formats.readers.layer_lists import Kinds, among, by_index, indices, listed_kinds
+from deepwide.formats.readers.layer_patterns import dense_first
+from deepwide.formats.readers.layers import DENSE, SPARSE, active_experts, for_kinds
 
 ALL, NEAR, FIRST_ALL, FIRST_NEAR = "hybrid", "hybrid_sliding", "hybrid_first", "hybrid_sliding_first"
 
@@ -41,7 +42,7 @@ def first_apart(kinds: Kinds) -> Kinds:
     return named
 
 
-def sizes(c: Fields, kind: str) -> tuple[Any, Any, Any]:
+def head_sizes(c: Fields, kind: str) -> tuple[Any, Any, Any]:
     """Heads, key/value heads and the width of a head, of a layer of this kind."""
     names = ("swa_num_attention_heads", "swa_num_key_value_heads", "swa_head_dim")
     near = kind in (NEAR, FIRST_NEAR)
@@ -56,9 +57,9 @@ def reach(c: Fields, kind: str) -> Any:
     return c.number("window") if kind in (NEAR, FIRST_NEAR) else c.number("rel_extent")
 
 
-def relative(c: Fields, kind: str) -> tuple[Small, ...]:
+def scores_by_distance(c: Fields, kind: str) -> tuple[Small, ...]:
     """Scores by distance: `d_rel` numbers for each head, times a table that all heads share."""
-    heads, width = sizes(c, kind)[0], c.number("d_rel")
+    heads, width = head_sizes(c, kind)[0], c.number("d_rel")
     return (
         Linear(name="relative", outputs=heads * width, part="attention", split="column"),
         Vector(name="distances", shape=(width, reach(c, kind)), part="attention"),
@@ -66,32 +67,34 @@ def relative(c: Fields, kind: str) -> tuple[Small, ...]:
     )
 
 
-def plain(c: Fields, kind: str, **more: Any) -> Attention:
-    """The attention itself."""
-    heads, groups, width = sizes(c, kind)
+def softmax_attention(c: Fields, kind: str, **more: Any) -> Attention:
+    """Attention with the heads and the window of a layer of this kind."""
+    heads, groups, width = head_sizes(c, kind)
     window = c.number("window") if kind in (NEAR, FIRST_NEAR) else None
     return Attention(heads=heads, kv_heads=groups, head_dim=width, window=window, **more)
 
 
-def convolved(c: Fields, kind: str) -> Assembly:
+def inkling_attention(c: Fields, kind: str) -> Assembly:
     """Inkling's attention: keys and values pass a short convolution each."""
-    _, groups, width = sizes(c, kind)
-    mixes = tuple(short(c, f"{role}_convolution", groups * width, "attention") for role in ("key", "value"))
-    return Assembly(parts=(plain(c, kind, qk_norm=RMS), *relative(c, kind), *mixes), name="attention")
+    _, groups, width = head_sizes(c, kind)
+    mixes = tuple(short_convolution(c, f"{role}_convolution", groups * width, "attention") for role in ("key", "value"))
+    return Assembly(
+        parts=(softmax_attention(c, kind, qk_norm=RMS), *scores_by_distance(c, kind), *mixes), name="attention"
+    )
 
 
-def short(c: Fields, name: str, channels: Any, part: Any = "other") -> Convolution:
+def short_convolution(c: Fields, name: str, channels: Any, part: Any = "other") -> Convolution:
     """A causal depthwise convolution."""
     return Convolution(name=name, channels=channels, kernel=c.number("conv_kernel_size"), part=part, causal=True)
 
 
-def clipped(c: Fields, kind: str) -> Assembly:
+def inkling2_attention(c: Fields, kind: str) -> Assembly:
     """Inkling 2's attention: gated, with a sink for each token, and scales where it clips.
 
     Where a layer sees all, the convolutions' kernels come from the token itself: `dynamic`, per key/value head.
     """
-    heads, groups, width = sizes(c, kind)
-    parts: list[Any] = [plain(c, kind, gate="width"), *relative(c, kind)]
+    heads, groups, width = head_sizes(c, kind)
+    parts: list[Any] = [softmax_attention(c, kind, gate="width"), *scores_by_distance(c, kind)]
     parts += [
         Linear(name="sink", outputs=heads, part="attention"),
         Vector(name="query_scale", shape=(heads, width), part="attention"),
@@ -101,7 +104,7 @@ def clipped(c: Fields, kind: str) -> Assembly:
         if kind in (ALL, FIRST_ALL):
             parts.extend(dynamic_kernel(c, role, groups, width))
         else:
-            parts.append(short(c, f"{role}_convolution", groups * width, "attention"))
+            parts.append(short_convolution(c, f"{role}_convolution", groups * width, "attention"))
     return Assembly(parts=tuple(parts), name="attention")
 
 
@@ -117,7 +120,10 @@ def dynamic_kernel(c: Fields, role: str, groups: Any, width: Any) -> tuple[Small
 def output_convolutions(c: Fields, mixer: str, ffn: str) -> tuple[Small, ...]:
     """A short convolution after the attention and one after the network."""
     hidden = c.number("hidden")
-    return (short(c, "attention_output_convolution", hidden), short(c, "ffn_output_convolution", hidden))
+    return (
+        short_convolution(c, "attention_output_convolution", hidden),
+        short_convolution(c, "ffn_output_convolution", hidden),
+    )
 
 
 def block_choices(c: Fields, mixer: str, ffn: str) -> tuple[Small, ...]:
@@ -135,12 +141,12 @@ def scaled_network(c: Fields, kind: str) -> Assembly:
     return Assembly(parts=(network, Vector(name="scale", shape=(1,), part="ffn")), name="ffn")
 
 
-def sunk_experts(c: Fields, kind: str) -> Experts:
+def inkling_experts(c: Fields, kind: str) -> Experts:
     """Inkling's experts: the router also weighs the shared ones."""
     number, shared = c.number("experts"), c.number("shared_experts", 0)
     return Experts(
         experts=number,
-        active_experts=chosen(c, number),
+        active_experts=active_experts(c, number),
         ffn=c.number("expert_ffn"),
         router_outputs=number + shared,
         shared=FeedForward(ffn=c.number("expert_ffn"), name="shared") if shared else None,
@@ -159,14 +165,6 @@ def expert_width(c: Fields) -> Any:
     return c("moe_intermediate_size" if c("dense_intermediate_size") is None else "intermediate_size")
 
 
-def chosen(c: Fields, experts: Any) -> Any:
-    """Experts that a token meets."""
-    active = c.number("active_experts", 1)
-    if active > experts:
-        raise BadInput(f"{c.where}: {c.spelled('active_experts')}={active} exceeds {c.spelled('experts')}={experts}")
-    return active
-
-
 COMMON = {
     "reader": decoder,
     "positions": "relative",
@@ -181,16 +179,16 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
     "inkling_text": {
         **COMMON,
         "expert_ffn": expert_width,
-        "mixers": {ALL: convolved, NEAR: convolved},
+        "mixers": {ALL: inkling_attention, NEAR: inkling_attention},
         "mixer_kinds": local_or_sixths,
-        "ffns": {DENSE: scaled_network, SPARSE: sunk_experts},
+        "ffns": {DENSE: scaled_network, SPARSE: inkling_experts},
         "ffn_kinds": dense_first("dense_mlp_idx", otherwise=0),
         "layer_extra": for_kinds(router_scale),
     },
     "inkling2_text": {
         **COMMON,
         "expert_ffn": read("intermediate_size", "moe_intermediate_size"),
-        "mixers": dict.fromkeys((ALL, NEAR, FIRST_ALL, FIRST_NEAR), clipped),
+        "mixers": dict.fromkeys((ALL, NEAR, FIRST_ALL, FIRST_NEAR), inkling2_attention),
         "mixer_kinds": first_apart(local_or_sixths),
         "ffn_kinds": lambda c: by_index(c, lambda i: SPARSE),
         "layer_extra": for_kinds(block_choices),

@@ -10,10 +10,18 @@ from deepwide.formats.families.decoders.dense import biased
 from deepwide.formats.families.decoders.latent import MLA, latent
 from deepwide.formats.fields import Fields, read
 from deepwide.formats.readers.decoder import decoder
+from deepwide.formats.readers.layer_lists import indices
+from deepwide.formats.readers.layer_patterns import (
+    Pick,
+    attention_where,
+    dense_first,
+    every_sparse_step,
+    everywhere,
+    experts_by_rule,
+    last_of,
+)
 from deepwide.formats.readers.layers import FULL, LINEAR, attention_heads
-from deepwide.formats.readers.mixtures import everywhere, last_of, mixed, where_experts
-from deepwide.formats.readers.patterns import dense_first, every_step, indices
-from deepwide.formats.readers.states import gated_delta, kimi_delta
+from deepwide.formats.readers.recurrent_mixers import DELTA_FIELDS, gated_delta, kimi_delta
 
 
 def lightning(c: Fields, kind: str) -> LightningAttention:
@@ -22,7 +30,7 @@ def lightning(c: Fields, kind: str) -> LightningAttention:
     return LightningAttention(heads=heads, head_dim=head_dim, block=max(1, c.number("block_size", 256)))
 
 
-def fourths(c: Fields) -> Callable[[int], bool]:
+def fourths(c: Fields) -> Pick:
     """OLMo hybrid: the last of every four layers; of fewer than four, the last."""
     layers = c.number("layers")
     return lambda i: i % 4 == 3 or (layers < 4 and i == layers - 1)
@@ -34,7 +42,7 @@ def olmo_key_dim(c: Fields) -> Any:
     return given if isinstance(given, int) else 3 * c.number("hidden") // (4 * max(heads, 1))
 
 
-def kimi_attention(c: Fields) -> Callable[[int], bool]:
+def kimi_attention(c: Fields) -> Pick:
     """Kimi Linear: the layers numbered from 1 in `full_attn_layers`; else every fourth after the first."""
     own = c("linear_attn_config")
     if isinstance(own, Mapping) and "full_attn_layers" in own and "kda_layers" in own:
@@ -53,13 +61,6 @@ def kimi_own(name: str, otherwise: str) -> Callable[[Fields], Any]:
     return chosen
 
 
-DELTA_FIELDS = {
-    "linear_key_heads": read("linear_num_key_heads"),
-    "linear_value_heads": read("linear_num_value_heads"),
-    "linear_key_dim": read("linear_key_head_dim"),
-    "linear_value_dim": read("linear_value_head_dim"),
-    "kernel": read("linear_conv_kernel_dim"),
-}
 QWEN = {
     "reader": decoder,
     **DELTA_FIELDS,
@@ -67,7 +68,7 @@ QWEN = {
     "attention_gate": "width",
     "qk_norm": True,
     "mixers": {LINEAR: gated_delta},
-    "mixer_kinds": mixed(last_of("full_attention_interval", 4), LINEAR),
+    "mixer_kinds": attention_where(last_of("full_attention_interval", 4), LINEAR),
 }
 KIMI = {
     **MLA,
@@ -84,10 +85,10 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
         **QWEN,
         "shared_ffn": read("shared_expert_intermediate_size"),
         "shared_gate": True,
-        "ffn_kinds": where_experts(every_step),
+        "ffn_kinds": experts_by_rule(every_sparse_step),
     },
     "qwen3_5_text": QWEN,
-    "qwen3_5_moe_text": {"like": "qwen3_next", "ffn_kinds": where_experts(everywhere, least=0)},
+    "qwen3_5_moe_text": {"like": "qwen3_next", "ffn_kinds": experts_by_rule(everywhere, least=0)},
     "olmo_hybrid": {
         "reader": decoder,
         **DELTA_FIELDS,
@@ -100,7 +101,7 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
         "qk_norm_over": "width",
         "norms": {LINEAR: "pre", FULL: "after"},
         "mixers": {LINEAR: gated_delta},
-        "mixer_kinds": mixed(fourths, LINEAR),
+        "mixer_kinds": attention_where(fourths, LINEAR),
     },
     "kimi_linear": {
         **KIMI,
@@ -108,7 +109,7 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
         "linear_head_dim": kimi_own("head_dim", "linear_head_dim"),
         "kernel": kimi_own("short_conv_kernel_size", "linear_conv_kernel_dim"),
         "narrow_gates": True,
-        "mixer_kinds": mixed(kimi_attention, LINEAR),
+        "mixer_kinds": attention_where(kimi_attention, LINEAR),
         "ffn_kinds": dense_first("first_k_dense_replace"),
     },
     "bailing_hybrid": {
@@ -118,7 +119,7 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
         "linear_heads": read("linear_num_heads", "num_attention_heads"),
         "linear_head_dim": read("linear_head_dim", "head_dim"),
         "kernel": read("linear_conv_kernel_dim", "short_conv_kernel_size"),
-        "mixer_kinds": mixed(last_of("layer_group_size", 6), LINEAR),
+        "mixer_kinds": attention_where(last_of("layer_group_size", 6), LINEAR),
         "ffn_kinds": dense_first("first_k_dense_replace", otherwise=2),
     },
     "minimax": {
@@ -126,7 +127,7 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
         "experts": read("num_experts", "num_local_experts"),
         "expert_ffn": read("intermediate_size"),
         "mixers": {LINEAR: lightning},
-        "mixer_kinds": mixed(lambda c: lambda i: i % 2 == 0, LINEAR),
-        "ffn_kinds": where_experts(everywhere, least=0),
+        "mixer_kinds": attention_where(lambda c: lambda i: i % 2 == 0, LINEAR),
+        "ffn_kinds": experts_by_rule(everywhere, least=0),
     },
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -13,10 +13,9 @@ from deepwide.architecture.rows import Part
 from deepwide.formats.families.recurrent.hybrids import MAMBA_FIELDS
 from deepwide.formats.fields import Fields, read
 from deepwide.formats.readers.decoder import decoder
+from deepwide.formats.readers.layer_patterns import Pick, attention_where
 from deepwide.formats.readers.layers import DENSE, LINEAR, attention, feed_forward
-from deepwide.formats.readers.mixtures import mixed
-from deepwide.formats.readers.patterns import step
-from deepwide.formats.readers.states import mamba, mamba2, no_ffn
+from deepwide.formats.readers.recurrent_mixers import mamba, mamba2, no_ffn
 
 HYBRID = "hybrid"
 
@@ -37,6 +36,7 @@ def zamba(c: Fields) -> Architecture:
 
 
 def _with_block(c: Fields, run: Run) -> Run:
+    """The hybrid layers with the shared block before their own mixer, and the projection of what it gives."""
     hidden, width = c.number("hidden"), _block_width(c)
     owned = min(_blocks(c), run.layers) if c.flag("tied") else run.layers
     mixer = replace(attention(c), inputs=width, outputs=hidden)
@@ -54,6 +54,7 @@ def _blocks(c: Fields) -> int:
 
 
 def _block_width(c: Fields) -> Any:
+    """What the shared block reads: hidden state and embedding side by side, unless given."""
     return c.number("block_width", 0) or 2 * c.number("hidden")
 
 
@@ -82,13 +83,13 @@ def _idle_adapters(c: Fields, hybrids: int) -> tuple[Vector, ...]:
     return tuple(Vector(name=f"idle_{a.name}", shape=(idle, a.inputs or 0, a.outputs or 0)) for a in adapters)
 
 
-def zamba_hybrids(c: Fields) -> Callable[[int], bool]:
+def zamba_hybrids(c: Fields) -> Pick:
     """Zamba: the third layer, and from the fourth on one in every period."""
-    every, at = step(c, "attn_layer_period", 6), c.number("attn_layer_offset", 4)
+    every, at = c.positive("attn_layer_period", 6), c.number("attn_layer_offset", 4)
     return lambda i: i == 2 or (i > 2 and (i - 3) % every == at)
 
 
-def zamba2_hybrids(c: Fields) -> Callable[[int], bool]:
+def zamba2_hybrids(c: Fields) -> Pick:
     """Zamba 2: every sixth layer of the first 43, then the 48th and the 52nd."""
     return lambda i: i in (47, 51) or (0 < i < 43 and i % 6 == 0)
 
@@ -114,7 +115,7 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
         "step_rank": read("mamba_dt_rank"),
         "positions": "none",
         "mixers": {LINEAR: mamba, HYBRID: mamba},
-        "mixer_kinds": mixed(zamba_hybrids, LINEAR, HYBRID),
+        "mixer_kinds": attention_where(zamba_hybrids, LINEAR, HYBRID),
     },
     "zamba2": {
         **ZAMBA,
@@ -126,6 +127,6 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
         "ffn_bias": read("add_bias_linear"),
         "shared_blocks": read("num_mem_blocks"),
         "mixers": {LINEAR: mamba2, HYBRID: mamba2},
-        "mixer_kinds": mixed(zamba2_hybrids, LINEAR, HYBRID),
+        "mixer_kinds": attention_where(zamba2_hybrids, LINEAR, HYBRID),
     },
 }

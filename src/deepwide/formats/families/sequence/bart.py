@@ -9,51 +9,48 @@ from deepwide.architecture.extras import Convolution, Linear, Operation, Table
 from deepwide.architecture.model import Small
 from deepwide.architecture.parts import LAYER, NormLayer, Positions
 from deepwide.errors import BadInput
+from deepwide.formats.families.decoders.classic import all_heads
 from deepwide.formats.families.decoders.dense import biased
-from deepwide.formats.fields import Fields, read
-from deepwide.formats.readers.encoder_decoder import ALL, HEAD, NONE, cross_attention, encoder_decoder, halves
-from deepwide.formats.readers.layers import DENSE, SPARSE
+from deepwide.formats.fields import Fields, read, says
+from deepwide.formats.readers.encoder_decoder import ALL, HEAD, NONE, encoder_decoder, halves
+from deepwide.formats.readers.layer_lists import by_index
+from deepwide.formats.readers.layers import DENSE, SPARSE, cross_attention
 
 
-def own_heads(c: Fields) -> Any:
-    """As many key and value heads as query heads, whatever else the config says."""
-    return c("heads")
-
-
-def both(c: Fields) -> bool:
+def reads_both(c: Fields) -> bool:
     """Whether both stacks are read."""
     return len(halves(c)) == 2
 
 
 def marian_sharing(c: Fields) -> str:
-    """One table for everything, or, where source and target have their own words, the head with the decoder's."""
+    """Marian: one table for everything, or, where source and target have own words, the head with the decoder's."""
     if not c.flag("tied"):
         return NONE
     return ALL if c.raw("share_encoder_decoder_embeddings") is True else HEAD
 
 
 def marian_target(c: Fields) -> Any:
-    """The decoder's own vocabulary, where it has one."""
+    """Marian: the decoder's own vocabulary, where it has one."""
     return c.raw("decoder_vocab_size") if isinstance(c.raw("decoder_vocab_size"), int) else c.raw("vocab_size")
 
 
 def marian_shared(c: Fields) -> Any:
-    """The vocabulary of the decoder's table: the source's where both stacks share it."""
-    shared = both(c) and c.raw("share_encoder_decoder_embeddings") is True and c.flag("tied")
+    """Marian: the vocabulary of the decoder's table: the source's where both stacks share it."""
+    shared = reads_both(c) and c.raw("share_encoder_decoder_embeddings") is True and c.flag("tied")
     return c.raw("vocab_size") if shared else marian_target(c)
 
 
 def marian_head(c: Fields) -> Any:
-    """The vocabulary of the head."""
+    """Marian: the vocabulary of the head."""
     if "vocab" in c.changes:
         return c.changes["vocab"]
-    own = both(c) and c.raw("share_encoder_decoder_embeddings") is not True
+    own = reads_both(c) and c.raw("share_encoder_decoder_embeddings") is not True
     return marian_target(c) if own else c.raw("vocab_size")
 
 
 def prompts(c: Fields) -> tuple[Small, ...]:
     """MVP's prompts: vectors that two matrices turn into keys and values for every layer, once per batch."""
-    if c.raw("use_prompt") is not True or not both(c):
+    if c.raw("use_prompt") is not True or not reads_both(c):
         return ()
     c.notes.append(
         "use_prompt: only the decoder's prompts, as transformers 5 builds them; published weights have the encoder's"
@@ -88,10 +85,8 @@ def bigbird_window(c: Fields) -> Any:
 
 def sparse_step(c: Fields) -> list[str] | None:
     """Experts in every so many layers, the last of each group; none where the step is 0."""
-    layers, step = c.number("layers"), c.number("sparse_step")
-    if hasattr(layers, "dtype"):
-        return None
-    return [SPARSE if step and (i + 1) % step == 0 else DENSE for i in range(layers)]
+    step = c.number("sparse_step")
+    return by_index(c, lambda i: SPARSE if step and (i + 1) % step == 0 else DENSE)
 
 
 def spectrogram(c: Fields) -> tuple[Small, ...]:
@@ -142,7 +137,7 @@ BART = {
     "reader": encoder_decoder,
     "hidden": read("d_model", "hidden_size"),
     "head_dim": None,
-    "kv_heads": own_heads,
+    "kv_heads": all_heads,
     "norm": "layer",
     "norms": "post",
     "final_norm": False,
@@ -150,8 +145,8 @@ BART = {
     "attention_bias": "qkvo",
     "ffn_bias": True,
     "positions": "learned",
-    "sharing": lambda c: ALL if c.flag("tied") else NONE,
-    "idle_table": both,
+    "sharing": says("tied", ALL, NONE),
+    "idle_table": reads_both,
     "encoder": ENCODER,
     "decoder": DECODER,
 }
@@ -191,14 +186,14 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
         "final_norm": True,
         "attention_bias": biased("use_bias", "qkvo"),
         # The decoder alone leaves its head untied whatever the config says.
-        "sharing": lambda c: ALL if c.flag("tied") and both(c) else NONE,
+        "sharing": lambda c: ALL if c.flag("tied") and reads_both(c) else NONE,
         "encoder": {**ENCODER, "window": bigbird_window, "window_everywhere": True},
     },
     "marian": {
         **BART,
         "positions": "sinusoidal",
         "sharing": marian_sharing,
-        "idle_table": lambda c: both(c) and c.raw("share_encoder_decoder_embeddings") is True,
+        "idle_table": lambda c: reads_both(c) and c.raw("share_encoder_decoder_embeddings") is True,
         "decoder": {**DECODER, "vocab": marian_shared, "head_vocab": marian_head},
     },
     "fsmt": {
@@ -237,7 +232,7 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
         "attention_bias": "qvo",
         "context": read("max_target_positions"),
         "idle_table": False,
-        "sharing": lambda c: HEAD if c.flag("tied") else NONE,
+        "sharing": says("tied", HEAD, NONE),
         "encoder": {**ENCODER, "inputs": spectrogram, "stack_tokens": read("max_source_positions")},
         "decoder": {**DECODER, "key_rows": read("max_source_positions")},
     },

@@ -9,11 +9,12 @@ from deepwide.architecture.extras import Table
 from deepwide.architecture.model import Small
 from deepwide.architecture.parts import RMS, NormLayer
 from deepwide.errors import BadInput
+from deepwide.formats.families.decoders.classic import all_heads
 from deepwide.formats.families.decoders.dense import biased
-from deepwide.formats.families.sequence.bart import own_heads
-from deepwide.formats.fields import Fields, read
-from deepwide.formats.readers.encoder_decoder import ALL, HEAD, NONE, STACKS, cross_attention, encoder_decoder
-from deepwide.formats.readers.layers import DENSE, FULL, SLIDING, SPARSE, listed_kinds
+from deepwide.formats.fields import Fields, read, says, short
+from deepwide.formats.readers.encoder_decoder import ALL, HEAD, NONE, STACKS, encoder_decoder
+from deepwide.formats.readers.layer_lists import by_index, listed_kinds
+from deepwide.formats.readers.layers import DENSE, FULL, SLIDING, SPARSE, cross_attention
 
 TRANSIENT = "transient-global"
 
@@ -61,7 +62,7 @@ def long_bias(c: Fields) -> tuple[Small, ...]:
     """LongT5's encoder has a second one for its global tokens, each the sum of a block (arXiv:2112.07916)."""
     kind = c.raw("encoder_attention_type")
     if kind not in ("local", TRANSIENT):
-        raise BadInput(f"{c.where}: encoder_attention_type={str(kind)[:40]!r} must be local or {TRANSIENT}")
+        raise BadInput(f"{c.where}: encoder_attention_type={short(kind)} must be local or {TRANSIENT}")
     (bias,) = relative_bias(c)
     if kind == "local":
         return (bias,)
@@ -77,10 +78,8 @@ def global_norm(c: Fields) -> tuple[Small, ...]:
 def sparse_layers(c: Fields) -> list[str] | None:
     """Experts in the second layer of each group; with no sparse layers asked for, the class still makes one."""
     layers, sparse = c.number("layers"), c.number("sparse_layers")
-    if hasattr(layers, "dtype"):
-        return None
     step = layers // sparse if sparse else layers
-    return [SPARSE if step == 1 or (step and i % step == 1) else DENSE for i in range(layers)]
+    return by_index(c, lambda i: SPARSE if step == 1 or (step and i % step == 1) else DENSE)
 
 
 def alternating(c: Fields) -> list[str] | None:
@@ -96,7 +95,7 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
         "reader": encoder_decoder,
         "hidden": read("d_model", "hidden_size"),
         "heads": read("num_heads", "num_attention_heads"),
-        "kv_heads": own_heads,
+        "kv_heads": all_heads,
         "head_dim": read("d_kv", "head_dim"),
         "ffn": read("d_ff"),
         "gated": gated,
@@ -106,7 +105,7 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
         "positions": "relative",
         "embedding_extra": relative_bias,
         "tied": tied,
-        "sharing": lambda c: ALL if c.flag("tied") else STACKS,
+        "sharing": says("tied", ALL, STACKS),
         "encoder": ENCODER,
         "decoder": DECODER,
     },
@@ -130,7 +129,7 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
         "router_bias": read("router_bias"),
         "ffn_kinds": sparse_layers,
         "tied": read("tie_word_embeddings"),
-        "sharing": lambda c: ALL if c.flag("tied") else NONE,
+        "sharing": says("tied", ALL, NONE),
         "idle_table": True,
         "encoder": {**ENCODER, "sparse_layers": read("num_sparse_encoder_layers")},
         "decoder": {**DECODER, "sparse_layers": read("num_sparse_decoder_layers")},
@@ -141,7 +140,7 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
         "norms": "sandwich",
         "attention_bias": biased("attention_bias", "qkvo"),
         "mixer_kinds": alternating,
-        "sharing": lambda c: HEAD if c.flag("tied") else NONE,
+        "sharing": says("tied", HEAD, NONE),
         "encoder": {},
         "decoder": {"cross": cross_attention},
     },

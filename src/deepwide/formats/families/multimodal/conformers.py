@@ -1,4 +1,4 @@
-"""Towers that hear: Whisper's encoder and its kin, and conformers, each by the model type of its config."""
+"""Conformers that hear (Granite Speech, Gemma 3n and 4, Phi-4): what each does between attention and second network."""
 
 from __future__ import annotations
 
@@ -7,26 +7,13 @@ from typing import Any
 
 from deepwide.architecture.extras import Convolution, Linear, Table, Vector
 from deepwide.architecture.model import Small
-from deepwide.architecture.parts import LAYER_NO_BIAS, NormLayer, Positions
+from deepwide.architecture.parts import LAYER_NO_BIAS, NormLayer
 from deepwide.errors import BadInput
-from deepwide.formats.families.decoders.classic import all_heads
-from deepwide.formats.families.multimodal.vision import VIT
-from deepwide.formats.families.sequence.bart import spectrogram
-from deepwide.formats.fields import Fields, read
+from deepwide.formats.families.decoders.classic import all_heads, four_hidden
+from deepwide.formats.fields import Fields, read, short
 from deepwide.formats.readers.conformer import conformer
 from deepwide.formats.readers.layers import attention_heads, norm
 from deepwide.formats.readers.towers import tower_model
-
-
-def four_hidden(c: Fields) -> Any:
-    """Networks four times as wide as the tower."""
-    return 4 * c.number("hidden")
-
-
-def stacked(c: Fields) -> tuple[Small, ...]:
-    """Frames of a spectrogram joined to one token, projected and normed."""
-    inputs = c.number("subsampling_factor") * c.number("num_mel_bins")
-    return (Linear(name="frames", inputs=inputs, part="embedding"), NormLayer(norm=norm(c), name="norm"))
 
 
 def halved(size: Any, times: int) -> Any:
@@ -50,22 +37,6 @@ def plane(
         groups=groups,
         rows=0,
     )
-
-
-def thinned(c: Fields) -> tuple[Small, ...]:
-    """Qwen3-ASR: three convolutions over time and frequency, each of stride 2, then a projection."""
-    inner = c.number("downsample_hidden_size")
-    planes = tuple(plane(f"convolution_{i}", inner, source) for i, source in enumerate((1, inner, inner), start=1))
-    left = halved(c.number("num_mel_bins"), 3)
-    return (*planes, Linear(name="frames", inputs=inner * left, part="embedding"))
-
-
-def unplaced(c: Fields) -> tuple[Small, ...]:
-    """Whisper's two convolutions, without its table of positions."""
-    return tuple(part for part in spectrogram(c) if not isinstance(part, Positions))
-
-
-# ---- conformers: what each does between its attention and its second network
 
 
 def granite_attention(c: Fields) -> tuple[Small, ...]:
@@ -144,7 +115,7 @@ def pair(c: Fields, name: str, value: Any = None) -> list[Any]:
     """Two whole numbers: the config's under `name`, or `value`."""
     value = c(name) if value is None else value
     if not isinstance(value, list | tuple) or len(value) != 2:
-        raise BadInput(f"{c.where}: {name}={str(value)[:40]} must be a list of two")
+        raise BadInput(f"{c.where}: {name}={short(value)} must be a list of two")
     return [c.checked(name, item) for item in value]
 
 
@@ -187,16 +158,6 @@ def phi_frames(c: Fields) -> tuple[Small, ...]:
 
 
 GEMMA3N_CONVOLUTIONS = ("sscp_conv_kernel_size", "sscp_conv_stride_size")
-WHISPER: dict[str, Any] = {
-    **VIT,
-    "layers": read("encoder_layers", "num_hidden_layers"),
-    "hidden": read("d_model", "hidden_size"),
-    "heads": read("encoder_attention_heads", "num_attention_heads"),
-    "ffn": read("encoder_ffn_dim", "intermediate_size"),
-    "attention_bias": "qvo",
-    "inputs": spectrogram,
-    "tokens": lambda c: c.number("max_source_positions"),
-}
 CONFORMER: dict[str, Any] = {
     "reader": tower_model,
     "runs": conformer,
@@ -214,39 +175,8 @@ GEMMA: dict[str, Any] = {
     "convolution": gemma_convolution,
     "window": gemma_window,
 }
-STACKED: dict[str, Any] = {
-    **VIT,
-    "inputs": stacked,
-    "tokens": 0,
-    "attention_bias": "o",
-    "kv_heads": read("num_key_value_heads"),
-    "head_dim": read("head_dim"),
-}
 
 FAMILIES: dict[str, Mapping[str, Any]] = {
-    "qwen2_audio_encoder": WHISPER,
-    "voxtral_encoder": WHISPER,
-    "audioflamingo3_encoder": WHISPER,
-    "moss_transcribe_diarize_audio": WHISPER,
-    "glmasr_encoder": {
-        **WHISPER,
-        "kv_heads": read("num_key_value_heads"),
-        "head_dim": read("head_dim"),
-        "inputs": unplaced,
-        "max_source_positions": read("max_position_embeddings"),
-    },
-    "voxtral_realtime_encoder": {
-        **WHISPER,
-        "head_dim": read("head_dim"),
-        "norm": "rms",
-        "gated": True,
-        "window_everywhere": True,
-        "ffn_bias": False,
-        "layer_extra": lambda c: (Vector(name="ffn.down.bias", shape=(c.number("hidden"),), part="ffn"),),
-        "inputs": unplaced,
-        "max_source_positions": read("max_position_embeddings"),
-    },
-    "qwen3_asr_encoder": {**WHISPER, "attention_bias": "qkvo", "inputs": thinned, "tokens": 0},
     "granite_speech_encoder": {
         **CONFORMER,
         "layers": read("num_layers", "num_hidden_layers"),
@@ -294,6 +224,4 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
         "convolution": phi_convolution,
         "inputs": phi_frames,
     },
-    "nemotron3_5_transcribe_asr_audio": {**STACKED, "qk_norm": True},
-    "nemotron3_diarization_audio": STACKED,
 }

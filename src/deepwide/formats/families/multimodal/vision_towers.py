@@ -10,7 +10,7 @@ from deepwide.architecture.model import Small
 from deepwide.architecture.parts import LAYER, NormLayer, Positions
 from deepwide.formats.families.decoders.classic import all_heads
 from deepwide.formats.families.decoders.dense import biased, hidden_over_heads
-from deepwide.formats.fields import Fields, read
+from deepwide.formats.fields import Fields, read, says
 from deepwide.formats.readers.towers import grid, pixels, tower_model
 
 
@@ -100,7 +100,7 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
         "inputs_extra": mask_token,
         "norm": lambda c: "rms" if c.raw("norm_type") == "rms_norm" else "layer",
         "attention_bias": lambda c: biased("attention_bias", "qkv")(c) + "o",
-        "qk_norm": lambda c: "rms" if c.flag("use_qk_norm") else None,
+        "qk_norm": says("use_qk_norm", "rms", None),
         "qk_norm_over": "width",
         "layer_extra": scales,
         "final_norm": False,

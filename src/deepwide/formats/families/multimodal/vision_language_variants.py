@@ -11,15 +11,15 @@ from deepwide.architecture.model import Body, Small, Stack
 from deepwide.architecture.parts import LAYER, RMS, NormLayer
 from deepwide.formats.families.encoders.bert import PLAIN
 from deepwide.formats.fields import Fields
-from deepwide.formats.readers.joints import inner_ties, matrices, one_matrix, shuffled, soft_tokens, tokens, unnested
-from deepwide.formats.readers.layers import FULL, attention
-from deepwide.formats.readers.nested import Inner, nested
-from deepwide.formats.readers.patterns import by_index, for_kinds, indices
+from deepwide.formats.readers.inner_configs import Inner, inner_ties, nested, unnested
+from deepwide.formats.readers.layer_lists import by_index, indices
+from deepwide.formats.readers.layers import FULL, attention, for_kinds
+from deepwide.formats.readers.projectors import matrices, one_matrix, shuffled, soft_tokens, tokens
 from deepwide.formats.readers.towers import grid
 from deepwide.formats.readers.wrapped import wrapped
 
 
-def upsampled(c: Fields, tower: Fields, hidden: Any) -> tuple[Small, ...]:
+def got_ocr_projector(c: Fields, tower: Fields, hidden: Any) -> tuple[Small, ...]:
     """GOT-OCR: two convolutions of stride 2 and a matrix."""
     inner, rows = tower.number("output_channels"), tokens(tower, 4)
     first = Convolution(name="upsampler_1", channels=2 * inner, kernel=9, inputs_per_group=inner, groups=1, rows=rows)
@@ -29,7 +29,7 @@ def upsampled(c: Fields, tower: Fields, hidden: Any) -> tuple[Small, ...]:
     return (first, second, *matrices(hidden, hidden, rows=tokens(tower, 16), bias=True))
 
 
-def described(c: Fields, tower: Fields, hidden: Any) -> tuple[Small, ...]:
+def git_projector(c: Fields, tower: Fields, hidden: Any) -> tuple[Small, ...]:
     """GIT: a matrix and a norm; a vector for each frame of a video where the config counts them."""
     frames = c.number("num_image_with_embedding", 0)
     times = (Vector(name="times", shape=(frames, tower.number("hidden")), part="position"),) if frames else ()
@@ -38,7 +38,7 @@ def described(c: Fields, tower: Fields, hidden: Any) -> tuple[Small, ...]:
 
 
 def shuffled_and_normed(c: Fields, tower: Fields, hidden: Any) -> tuple[Small, ...]:
-    """UltraVBERT: the same, and a norm."""
+    """UltraVBERT: squares of patches joined and projected, and a norm."""
     return (
         *shuffled("pixel_shuffle_factor")(c, tower, hidden),
         NormLayer(norm=RMS, name="projector_norm", width=hidden),
@@ -79,7 +79,7 @@ def tile_tokens(tower: Fields) -> Any:
     return tower.number("position_rows") * tower.number("max_num_tiles")
 
 
-def kept_layers(c: Fields, tower: Fields, hidden: Any) -> tuple[Small, ...]:
+def mllama_projector(c: Fields, tower: Fields, hidden: Any) -> tuple[Small, ...]:
     """Mllama: one matrix, as wide as the layers together whose output is kept."""
     return matrices(tower.number("vision_output_dim"), hidden, rows=tile_tokens(tower), bias=True)
 
@@ -89,28 +89,28 @@ def seen_tokens(c: Fields) -> Mapping[str, Any]:
     return {"key_rows": tile_tokens(nested(c, "vision_config", Inner("mllama_vision_model")))}
 
 
-def seeing(c: Fields, kind: str) -> Body:
+def picture_attention(c: Fields, kind: str) -> Body:
     """Mllama: a layer whose keys and values are the picture's."""
     rows = c.maybe("key_rows")
     return replace(attention(c), keys="vision", keys_width=c.number("hidden"), key_rows=rows, qk_norm=RMS)
 
 
-def seeing_kinds(c: Fields) -> list[str] | None:
+def picture_layers(c: Fields) -> list[str] | None:
     """Mllama: which layers look at the picture instead of the text."""
     listed = indices(c, "cross_attention_layers")
-    given = frozenset(MLLAMA_SEES if c("cross_attention_layers") is None else listed)
-    return by_index(c, lambda i: SEEING if i in given else FULL)
+    given = frozenset(MLLAMA_PICTURE_LAYERS if c("cross_attention_layers") is None else listed)
+    return by_index(c, lambda i: PICTURE if i in given else FULL)
 
 
-def seeing_gates(c: Fields, mixer_kind: str, ffn_kind: str) -> tuple[Small, ...]:
+def picture_gates(c: Fields, mixer_kind: str, ffn_kind: str) -> tuple[Small, ...]:
     """Mllama: the layers that look at the picture gate both of their branches."""
-    if mixer_kind != SEEING:
+    if mixer_kind != PICTURE:
         return ()
     return tuple(Vector(name=f"{name}_gate", shape=(1,)) for name in ("attention", "ffn"))
 
 
-SEEING = "cross_attention"
-MLLAMA_SEES = (3, 8, 13, 18, 23, 28, 33, 38)  # where the config does not say (MllamaTextConfig)
+PICTURE = "cross_attention"
+MLLAMA_PICTURE_LAYERS = (3, 8, 13, 18, 23, 28, 33, 38)  # where the config does not say (MllamaTextConfig)
 SIGLIP = "siglip_vision_model"
 # GIT's text is BERT's, read from left to right, with a plain output head.
 GIT: dict[str, Any] = {
@@ -158,9 +158,9 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
         "ffn_bias": False,
         "embedding_vocab": lambda c: c.number("vocab") + 8,
         "tied": False,
-        "mixer_kinds": seeing_kinds,
-        "mixers": {SEEING: seeing},
-        "layer_extra": for_kinds(seeing_gates),
+        "mixer_kinds": picture_layers,
+        "mixers": {PICTURE: picture_attention},
+        "layer_extra": for_kinds(picture_gates),
     },
     "mllama": {
         "reader": wrapped,
@@ -168,7 +168,7 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
         "told": seen_tokens,
         "text_by_task": True,
         "tied": False,
-        "towers": {"vision_config": Inner("mllama_vision_model", kept_layers)},
+        "towers": {"vision_config": Inner("mllama_vision_model", mllama_projector)},
     },
     "fuyu": {
         "reader": lambda c: wrapped(unnested(c)),
@@ -179,14 +179,14 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
     "got_ocr2": {
         "reader": wrapped,
         "text": Inner("qwen2", free=True),
-        "towers": {"vision_config": Inner("got_ocr2_vision", upsampled)},
+        "towers": {"vision_config": Inner("got_ocr2_vision", got_ocr_projector)},
     },
     "git": {
         "reader": wrapped,
         "whole": True,
         "own_head": True,
         "text": GIT,
-        "towers": {"vision_config": Inner("git_vision_model", described)},
+        "towers": {"vision_config": Inner("git_vision_model", git_projector)},
     },
     "modernvbert": {
         "reader": wrapped,

@@ -14,7 +14,7 @@ from deepwide.architecture.model import Branch, Layer, Run, Small, Stack
 from deepwide.architecture.parts import RMS, NormLayer
 from deepwide.errors import BadInput
 from deepwide.formats.fields import Fields
-from deepwide.formats.readers.towers import tower_model
+from deepwide.formats.readers.towers import across_channels, tower_model
 
 # ---- MobileNet-V5, the `mobilenetv5_300m_enc` of timm: stages of inverted bottlenecks, the upper two with attention
 
@@ -35,7 +35,7 @@ def pointwise(name: str, inputs: int, outputs: int, rows: int) -> tuple[Small, .
     return (matrix, NormLayer(norm=RMS, name=f"{name}.norm", width=outputs))
 
 
-def edge(inputs: int, outputs: int, rows: int) -> Assembly:
+def edge_bottleneck(inputs: int, outputs: int, rows: int) -> Assembly:
     """A bottleneck whose first convolution crosses channels as well: 3 by 3 to four times the width, and back."""
     wide = 4 * inputs
     expand = Convolution(
@@ -45,7 +45,7 @@ def edge(inputs: int, outputs: int, rows: int) -> Assembly:
     return Assembly(parts=(expand, norm, *pointwise("project", wide, outputs, rows)), name="edge")
 
 
-def inverted(inputs: int, outputs: int, factor: int, rows: int, start: int = 0, middle: int = 0) -> Assembly:
+def inverted_bottleneck(inputs: int, outputs: int, factor: int, rows: int, start: int = 0, middle: int = 0) -> Assembly:
     """An inverted bottleneck, `factor` times as wide inside, with convolutions of side `start` and `middle`."""
     wide, before = factor * inputs, 4 * rows if middle else rows
     parts = (
@@ -58,7 +58,7 @@ def inverted(inputs: int, outputs: int, factor: int, rows: int, start: int = 0, 
     return Assembly(parts=parts, name="bottleneck")
 
 
-def attending(width: int, heads: int, head_dim: int, rows: int, key_rows: int) -> Assembly:
+def mobile_attention(width: int, heads: int, head_dim: int, rows: int, key_rows: int) -> Assembly:
     """Attention with one head of keys and values, which may come from a picture of half the side."""
     inner, parts = heads * head_dim, []
     for role in ("key", "value"):
@@ -91,26 +91,36 @@ def mobilenet(c: Fields, name: str) -> tuple[Stack, ...]:
         raise BadInput(f"{c.where}: architecture={made[:40]!r} must be {MOBILENET}, without model_args")
     rows = [(PICTURE >> halvings) ** 2 for halvings in range(1, 6)]  # after the stem and after each stage
     stem = Convolution(name="stem", channels=64, kernel=9, inputs_per_group=3, bias=True, groups=1, rows=rows[0])
-    edges = [(Branch(body=edge(128, 128, rows[1])),)] * 2
-    starts = [(Branch(body=inverted(256, 256, 4, rows[2], start=side)),) for side in (5, 3, 5, 3)]
-    lower = [(Branch(body=inverted(640, 640, 4, rows[3], start=5)),)] * 7
-    upper = [*lower, (Branch(body=inverted(640, 640, 1, rows[3])),), *mixed(640, 12, 64, rows[3], 4) * 14]
+    edges = [(Branch(body=edge_bottleneck(128, 128, rows[1])),)] * 2
+    starts = [(Branch(body=inverted_bottleneck(256, 256, 4, rows[2], start=side)),) for side in (5, 3, 5, 3)]
+    lower = [(Branch(body=inverted_bottleneck(640, 640, 4, rows[3], start=5)),)] * 7
+    upper = [
+        *lower,
+        (Branch(body=inverted_bottleneck(640, 640, 1, rows[3])),),
+        *attention_layer(640, 12, 64, rows[3], 4) * 14,
+    ]
     return (
         replace(
-            stage(1, 128, rows[1], edge(64, 128, rows[1]), edges),
+            stage(1, 128, rows[1], edge_bottleneck(64, 128, rows[1]), edges),
             before=(stem, NormLayer(norm=RMS, name="stem.norm", width=64)),
         ),
-        stage(2, 256, rows[2], inverted(128, 256, 6, rows[2], start=3, middle=5), starts),
-        stage(3, 640, rows[3], inverted(256, 640, 6, rows[3], 5, 5), upper),
-        stage(4, 1280, rows[4], inverted(640, 1280, 6, rows[4], 5, 5), mixed(1280, 16, 96, rows[4], 1) * 19),
+        stage(2, 256, rows[2], inverted_bottleneck(128, 256, 6, rows[2], start=3, middle=5), starts),
+        stage(3, 640, rows[3], inverted_bottleneck(256, 640, 6, rows[3], 5, 5), upper),
+        stage(
+            4,
+            1280,
+            rows[4],
+            inverted_bottleneck(640, 1280, 6, rows[4], 5, 5),
+            attention_layer(1280, 16, 96, rows[4], 1) * 19,
+        ),
         fusion(name, 640 + 1280, 2048, rows[3]),
     )
 
 
-def mixed(width: int, heads: int, head_dim: int, rows: int, fewer: int) -> list[tuple[Branch, ...]]:
+def attention_layer(width: int, heads: int, head_dim: int, rows: int, fewer: int) -> list[tuple[Branch, ...]]:
     """A layer of attention, its keys and values `fewer` times fewer, and a bottleneck without convolutions."""
-    mixer = Branch(body=attending(width, heads, head_dim, rows, rows // fewer), before=RMS)
-    return [(mixer, Branch(body=inverted(width, width, 2, rows)))]
+    mixer = Branch(body=mobile_attention(width, heads, head_dim, rows, rows // fewer), before=RMS)
+    return [(mixer, Branch(body=inverted_bottleneck(width, width, 2, rows)))]
 
 
 def fusion(name: str, inputs: int, outputs: int, rows: int) -> Stack:
@@ -141,21 +151,14 @@ def tokenizer(c: Fields, name: str) -> tuple[Stack, ...]:
             name=name if i == last else f"{name}_{i + 1}",
             hidden=channels[i + 1],
             runs=(Run(layer=convnext(c, channels[i + 1]), layers=c.checked("depths", depths[i])),),
-            before=(through("shorten", channels[i], channels[i + 1], kernels[i]),),
+            before=(across_channels("shorten", channels[i], channels[i + 1], kernels[i]),),
             causal=False,
             tokens=0,
         )
         for i in range(last + 1)
     ]
-    out = through("output", channels[-1], c.number("hidden"), side)
+    out = across_channels("output", channels[-1], c.number("hidden"), side)
     return (*stages[:-1], replace(stages[-1], after=(out,)))
-
-
-def through(name: str, inputs: Any, outputs: Any, kernel: Any) -> Convolution:
-    """A convolution over time and across channels [outputs, inputs, kernel]."""
-    return Convolution(
-        name=name, channels=outputs, kernel=kernel, inputs_per_group=inputs, bias=True, part="other", groups=1
-    )
 
 
 def convnext(c: Fields, width: int) -> Layer:

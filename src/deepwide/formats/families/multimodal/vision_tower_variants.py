@@ -6,16 +6,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from deepwide.architecture.extras import Convolution, Linear, Table, Vector
+from deepwide.architecture.extras import Linear, Table, Vector
 from deepwide.architecture.model import Run, Small
 from deepwide.architecture.parts import LAYER, NormLayer
 from deepwide.errors import BadInput
 from deepwide.formats.families.decoders.dense import biased
-from deepwide.formats.families.multimodal.vision import CLIP, VIT, with_first
+from deepwide.formats.families.multimodal.vision_towers import CLIP, VIT, with_first
 from deepwide.formats.fields import Fields, read
-from deepwide.formats.readers.layers import DENSE, FULL, SLIDING, attention, attention_heads, layer, norm
-from deepwide.formats.readers.patterns import by_index, for_kinds, indices, step
-from deepwide.formats.readers.towers import grid, patch_sides
+from deepwide.formats.readers.layer_lists import by_index, indices
+from deepwide.formats.readers.layers import DENSE, FULL, SLIDING, attention, attention_heads, for_kinds, layer, norm
+from deepwide.formats.readers.projectors import tokens
+from deepwide.formats.readers.towers import across_channels, grid, patch_sides
 
 
 def tiled_positions(c: Fields) -> tuple[Small, ...]:
@@ -24,7 +25,7 @@ def tiled_positions(c: Fields) -> tuple[Small, ...]:
     Rows are the arrangements and one more, for padding; gates weigh the two kinds of positions.
     """
     hidden, tiles = c.number("hidden"), c.number("max_num_tiles")
-    rows, patches = len(c.listed("supported_aspect_ratios") or ratios(c)) + 1, with_first(c)
+    rows, patches = len(c.listed("supported_aspect_ratios") or tile_arrangements(c)) + 1, with_first(c)
     before = Table(name="tile_before", rows=rows, width=tiles * hidden, part="position")
     after = Table(name="tile_after", rows=rows, width=tiles * hidden, part="position")
     positions = Table(name="tile_positions", rows=rows, width=tiles * patches * hidden, part="position")
@@ -32,7 +33,7 @@ def tiled_positions(c: Fields) -> tuple[Small, ...]:
     return (positions, before, after, *gates)
 
 
-def ratios(c: Fields) -> list[tuple[int, int]]:
+def tile_arrangements(c: Fields) -> list[tuple[int, int]]:
     """Arrangements of at most 4 tiles, which the class takes where the config lists none."""
     if c.number("max_num_tiles") != 4:
         tiles = c.number("max_num_tiles")
@@ -49,13 +50,10 @@ def local_then_global(c: Fields) -> tuple[tuple[Run, ...], tuple[int, ...]]:
     return (Run(layer=plain, layers=near, name="local"), Run(layer=gated, layers=wide, name="global")), ()
 
 
-def shuffled(c: Fields) -> tuple[Small, ...]:
+def llama4_adapter(c: Fields) -> tuple[Small, ...]:
     """Llama 4: neighbouring patches joined into one, and a network of two matrices."""
     inner, outer = c.number("projector_input_dim"), c.number("projector_output_dim")
-    ratio = c("pixel_shuffle_ratio", 0.5)
-    if not isinstance(ratio, int | float) or not 0 < ratio <= 1:
-        raise BadInput(f"{c.where}: pixel_shuffle_ratio={str(ratio)[:40]} must lie between 0 and 1")
-    rows = int(grid(c) * ratio**2)
+    rows = int(grid(c) * c.ratio("pixel_shuffle_ratio", 0.5) ** 2)
     return (
         Linear(name="adapter.up", inputs=c.number("ffn"), outputs=inner, rows=rows),
         Linear(name="adapter.down", inputs=outer, outputs=outer, rows=rows),
@@ -72,7 +70,7 @@ def mergers(c: Fields) -> tuple[Small, ...]:
 def merger(c: Fields, name: str, after_joining: bool = False) -> tuple[Small, ...]:
     """A norm of patches or of what is joined of them, and a network as wide as the patches together."""
     merged = c.number("spatial_merge_size") ** 2
-    wide, rows = c.number("hidden") * merged, c.number("tokens", 0) // max(1, merged)
+    wide, rows = c.number("hidden") * merged, tokens(c, merged)
     return (
         NormLayer(norm=norm(c), name=f"{name}.norm", width=wide if after_joining else None),
         Linear(name=f"{name}.up", inputs=wide, outputs=wide, bias=True, rows=rows),
@@ -80,12 +78,9 @@ def merger(c: Fields, name: str, after_joining: bool = False) -> tuple[Small, ..
     )
 
 
-def widened(c: Fields) -> Any:
+def ffn_by_ratio(c: Fields) -> Any:
     """Qwen2-VL gives the network's width as a multiple of the tower's."""
-    ratio = c("mlp_ratio")
-    if not isinstance(ratio, int | float) or not 0 < ratio < MOST_TIMES:
-        raise BadInput(f"{c.where}: mlp_ratio={str(ratio)[:40]} must lie between 0 and {MOST_TIMES}")
-    return int(c.number("hidden") * ratio)
+    return int(c.number("hidden") * c.ratio("mlp_ratio", most=MOST_TIMES))
 
 
 def pixels_of_window(c: Fields) -> Any:
@@ -94,7 +89,7 @@ def pixels_of_window(c: Fields) -> Any:
     return (c.number("window_size") // max(1, side)) ** 2
 
 
-def but_for(name: str) -> Callable[[Fields], list[str] | None]:
+def windows_but_in(name: str) -> Callable[[Fields], list[str] | None]:
     """Windows everywhere but in the layers that the config's field `name` lists."""
 
     def kinds(c: Fields) -> list[str] | None:
@@ -118,24 +113,21 @@ def relative_rows(c: Fields, mixer_kind: str, ffn_kind: str) -> tuple[Small, ...
 def neck(c: Fields) -> tuple[Small, ...]:
     """SAM: two convolutions to fewer channels, each with a norm."""
     inner = c.number("output_channels")
-    wide = Convolution(
-        name="neck.convolution", channels=inner, kernel=9, inputs_per_group=inner, part="other", groups=1
-    )
     return (
         Linear(name="neck.down", outputs=inner),
         NormLayer(norm=LAYER, name="neck.norm_1", width=inner),
-        wide,
+        across_channels("neck.convolution", inner, inner, 9, bias=False),
         NormLayer(norm=LAYER, name="neck.norm_2", width=inner),
     )
 
 
-def asking(c: Fields) -> tuple[tuple[Run, ...], tuple[int, ...]]:
+def qformer_layers(c: Fields) -> tuple[tuple[Run, ...], tuple[int, ...]]:
     """A Q-Former: every so many layers, the queries also attend to what the encoder saw or heard."""
     plain, width = layer(c, FULL, DENSE), c.number("encoder_hidden_size")
     cross = replace(attention(c), keys="encoder", keys_width=width, name="cross_attention")
     own, network = plain.branches
     asks = replace(plain, branches=(own, replace(own, body=cross), network))
-    layers, every = c.number("layers"), step(c, "cross_attention_frequency", 2)
+    layers, every = c.number("layers"), c.positive("cross_attention_frequency", 2)
     order = tuple(int(i % every != 0) for i in range(layers))
     runs = (Run(layer=asks, layers=order.count(0), name="asks"), Run(layer=plain, layers=order.count(1), name="plain"))
     return runs, order
@@ -181,18 +173,24 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
         "runs": local_then_global,
         "after": (NormLayer(norm=LAYER, name="final_norm"),),
     },
-    "llama4_vision_model": {**CLIP, "after": shuffled},
+    "llama4_vision_model": {**CLIP, "after": llama4_adapter},
     "qwen3_5_vision": QWEN,
     "qwen3_5_moe_vision": QWEN,
     "qwen3_vl_vision": QWEN,
     "qwen3_vl_moe_vision": QWEN,
-    "qwen2_vl_vision": {**QWEN, **UNPLACED, "hidden": read("embed_dim"), "ffn": widened, "merged": read("hidden_size")},
+    "qwen2_vl_vision": {
+        **QWEN,
+        **UNPLACED,
+        "hidden": read("embed_dim"),
+        "ffn": ffn_by_ratio,
+        "merged": read("hidden_size"),
+    },
     "qwen2_5_vl_vision": {
         **QWEN,
         **UNPLACED,
         "norm": "rms",
         "gated": True,
-        "mixer_kinds": but_for("fullatt_block_indexes"),
+        "mixer_kinds": windows_but_in("fullatt_block_indexes"),
         "window": pixels_of_window,
     },
     "blip_2_qformer": {
@@ -200,7 +198,7 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
         "norms": "post",
         "inputs": (NormLayer(norm=LAYER),),
         "tokens": 0,
-        "runs": asking,
+        "runs": qformer_layers,
         "layer_extra": text_network,
     },
     "got_ocr2_vision": {
@@ -208,7 +206,7 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
         "ffn": read("mlp_dim"),
         "attention_bias": lambda c: biased("qkv_bias", "qkv")(c) + "o",
         "position_rows": lambda c: grid(c) if c.flag("use_abs_pos", True) else 0,
-        "mixer_kinds": but_for("global_attn_indexes"),
+        "mixer_kinds": windows_but_in("global_attn_indexes"),
         "window": lambda c: c.number("window_size") ** 2,
         "layer_extra": for_kinds(relative_rows),
         "final_norm": False,

@@ -9,8 +9,8 @@ from deepwide.architecture.extras import Linear, Vector
 from deepwide.architecture.model import Small
 from deepwide.architecture.parts import LAYER, RMS, NormLayer
 from deepwide.formats.fields import Fields
-from deepwide.formats.readers.joints import matrices, one_matrix, tokens, two_matrices
-from deepwide.formats.readers.nested import Inner
+from deepwide.formats.readers.inner_configs import Inner
+from deepwide.formats.readers.projectors import matrices, one_matrix, tokens, two_matrices
 from deepwide.formats.readers.wrapped import wrapped
 
 
@@ -45,14 +45,14 @@ def two_matrices_and_norm(c: Fields, tower: Fields, hidden: Any) -> tuple[Small,
     return (*matrices(tower.number("hidden"), hidden, hidden, rows=0, bias=True), norm)
 
 
-def asked(c: Fields, tower: Fields, hidden: Any) -> tuple[Small, ...]:
+def qformer_answers(c: Fields, tower: Fields, hidden: Any) -> tuple[Small, ...]:
     """Granite Speech: learned queries for each window of sound, whose answers are projected."""
     queries = c.number("window_size") // max(1, c.number("downsample_rate"))
     query = Vector(name="queries", shape=(queries, tower.number("hidden")))
     return (query, *matrices(tower.number("hidden"), hidden, rows=tokens(tower), bias=True))
 
 
-def delayed(c: Fields) -> tuple[Small, ...]:
+def delay_scales(c: Fields) -> tuple[Small, ...]:
     """Voxtral Realtime: in each layer two matrices, 32 numbers between, scale by how long the text waits for sound."""
     down = Linear(name="delay_down", outputs=32, part="norm", rows=1)
     return (down, Linear(name="delay_up", inputs=32, part="norm", rows=1))
@@ -80,7 +80,7 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
         "text": Inner("llama", free=True, merged=True),
         "towers": {"audio_config": Inner("voxtral_encoder", two_matrices("ffn"), free=True)},
     },
-    "voxtral_realtime_text": {"like": "mistral", "layer_extra": delayed},
+    "voxtral_realtime_text": {"like": "mistral", "layer_extra": delay_scales},
     "voxtral_realtime": {
         "reader": wrapped,
         "text": Inner("voxtral_realtime_text", free=True, merged=True),
@@ -115,14 +115,14 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
         "text": Inner("granite", free=True),
         "towers": {
             "encoder_config": Inner("granite_speech_encoder"),
-            "projector_config": Inner("blip_2_qformer", asked, free=True),
+            "projector_config": Inner("blip_2_qformer", qformer_answers, free=True),
         },
     },
     "granite_speech_plus": {
         "like": "granite_speech",
         "towers": {
             "encoder_config": Inner("granite_speech_plus_encoder"),
-            "projector_config": Inner("blip_2_qformer", asked, free=True),
+            "projector_config": Inner("blip_2_qformer", qformer_answers, free=True),
         },
     },
 }

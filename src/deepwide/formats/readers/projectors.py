@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -10,7 +9,7 @@ from deepwide.architecture.extras import Linear
 from deepwide.architecture.model import Small
 from deepwide.architecture.parts import RMS, NormLayer
 from deepwide.formats.fields import Fields
-from deepwide.formats.readers.nested import Join, nested
+from deepwide.formats.readers.inner_configs import Join
 
 
 def matrices(*widths: Any, rows: Any, bias: bool = False, name: str = "projector") -> tuple[Small, ...]:
@@ -53,22 +52,3 @@ def soft_tokens(c: Fields, tower: Fields, hidden: Any) -> tuple[Small, ...]:
     width = tower.number("hidden")
     norm = NormLayer(norm=RMS, name="projector_norm", width=width)
     return (*matrices(width, hidden, rows=c.number("mm_tokens_per_image", 256)), norm)
-
-
-def inner_ties(c: Fields) -> bool:
-    """Whether the text's own config ties the output head, which the outer class leaves to it."""
-    return nested(c, "text_config", c.rule["text"]).flag("tied")
-
-
-def either_ties(c: Fields) -> bool:
-    """Whether the outer config ties the output head, or the text's own."""
-    return c("tie_word_embeddings") is True or inner_ties(c)
-
-
-def unnested(c: Fields) -> Fields:
-    """The config of a family whose first configs have the text's fields among their own."""
-    known = c.defaults.get("text_config", {})
-    flat = {name: value for name, value in c.config.items() if name in known and name != "model_type"}
-    if c.config.get("text_config") is not None or not flat:
-        return c
-    return replace(c, config={**c.config, "text_config": flat})

@@ -13,11 +13,12 @@ from deepwide.architecture.parts import LAYER, Head, Norm, NormLayer
 from deepwide.errors import BadInput
 from deepwide.formats.families.decoders.classic import four_hidden
 from deepwide.formats.families.decoders.dense import biased
-from deepwide.formats.families.encoders.bert import BERT, PLAIN, ROTARY, says
-from deepwide.formats.fields import Fields, read
+from deepwide.formats.families.encoders.bert import BERT, PLAIN, ROTARY
+from deepwide.formats.fields import PER_LAYER, Fields, read, says, short
 from deepwide.formats.readers.encoder import pooler
-from deepwide.formats.readers.layers import FULL, SLIDING, attention, listed_kinds
-from deepwide.formats.readers.patterns import step
+from deepwide.formats.readers.layer_lists import listed_kinds
+from deepwide.formats.readers.layer_sizes import fields_by_layer
+from deepwide.formats.readers.layers import FULL, SLIDING, attention
 
 
 def languages(c: Fields) -> tuple[Small, ...]:
@@ -47,11 +48,6 @@ def xlm_head(c: Fields) -> tuple[Small, ...]:
     if c("asm", False) is not False:
         return adaptive_head(c)
     return (Head(vocab=c.number("vocab"), tied=c.flag("tied"), bias=True),)
-
-
-def norms_by_flag(c: Fields) -> str:
-    """Pre-norm where the config says so."""
-    return "pre" if c.flag("pre_norm") else "post"
 
 
 def boxes(c: Fields) -> tuple[Small, ...]:
@@ -84,7 +80,7 @@ def sound_and_shape(c: Fields) -> tuple[Small, ...]:
 def language_adapters(c: Fields) -> tuple[Small, ...]:
     """X-MOD: two small matrices for each language; a token passes those of its own."""
     languages, hidden = len(c.listed("languages")), c.number("hidden")
-    narrow = hidden // step(c, "adapter_reduction_factor", 2)
+    narrow = hidden // c.positive("adapter_reduction_factor", 2)
     down = Linear(name="adapter_down", outputs=narrow, bias=True, part="ffn", copies=languages)
     up = Linear(name="adapter_up", inputs=narrow, bias=True, part="ffn", copies=languages)
     norm: tuple[Small, ...] = (NormLayer(norm=LAYER, name="adapter_norm"),) if c.flag("adapter_layer_norm") else ()
@@ -139,7 +135,18 @@ def neomme_kinds(c: Fields) -> list[str] | None:
     for kind in kinds:
         turns.append(LONG if kind == SLIDING and windowed % 2 else kind)
         windowed += kind == SLIDING
+    _check_windows(c, turns)
     return turns
+
+
+def _check_windows(c: Fields, kinds: list[str]) -> None:
+    """Refuses windows, written out layer by layer, that are not those of the layers' kinds."""
+    usual: dict[str, Mapping[str, Any]] = {LONG: {"sliding_window": LONG_SIDE}, FULL: {"sliding_window": None}}
+    for i, fields in (fields_by_layer(c) or {}).items():
+        if i < len(kinds) and fields != usual.get(kinds[i], {}):
+            raise BadInput(
+                f"{c.where}: {PER_LAYER} gives layer {i} {short(fields)}, not what its kind has; leave it out"
+            )
 
 
 def both_sides(c: Fields) -> Any:
@@ -150,7 +157,7 @@ def both_sides(c: Fields) -> Any:
 
 def long_window(c: Fields, kind: str) -> Body:
     """A window of fixed length, both sides and the token itself."""
-    return gated_attention(c, FULL, LONG_WINDOW)
+    return gated_attention(c, FULL, 2 * LONG_SIDE + 1)
 
 
 def gated_attention(c: Fields, kind: str, window: int | None = None) -> Body:
@@ -181,7 +188,8 @@ def narrow_head(c: Fields) -> tuple[Small, ...]:
     return (back, Head(vocab=c.number("vocab"), width=width, tied=tied))
 
 
-LONG, LONG_WINDOW = "long_attention", 2 * 1024 + 1  # configuration_neomme.py: default_long_sliding_window = 1024 a side
+LONG = "long_attention"
+LONG_SIDE = 1024  # configuration_neomme.py: default_long_sliding_window
 XLM = {
     **PLAIN,
     "hidden": read("emb_dim", "hidden_size"),
@@ -195,13 +203,13 @@ XLM = {
 
 FAMILIES: dict[str, Mapping[str, Any]] = {
     "xlm": XLM,
-    "flaubert": {**XLM, "norms": norms_by_flag},
+    "flaubert": {**XLM, "norms": says("pre_norm", "pre", "post")},
     "tapas": {**BERT, "types": 0, "embedding_extra": table_types},
     "roc_bert": {**BERT, "embedding_extra": sound_and_shape},
     "layoutlm": {**PLAIN, "embedding_extra": boxes, "after": pooler},
     "xmod": {
         **BERT,
-        "norms": norms_by_flag,
+        "norms": says("pre_norm", "pre", "post"),
         "final_norm": says("pre_norm"),
         "layer_extra": language_adapters,
     },
@@ -224,6 +232,7 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
         "attention_gate": "width",
         "qk_norm": True,
         "window": both_sides,
+        PER_LAYER: read(PER_LAYER),
         "mixer_kinds": neomme_kinds,
         "mixers": {FULL: gated_attention, SLIDING: gated_attention, LONG: long_window},
         "ffn_bias": read("mlp_bias"),

@@ -1,7 +1,15 @@
 """Mixers with a state of fixed size, as configs describe them: state spaces, delta rules, short convolutions.
 
-The answers that a family's rule gives: `inner` channels, `state` numbers for each, `state_heads`, `groups`, `kernel`,
-`step_rank`, `state_bias` on the projections, `conv_bias`; `linear_heads` and their widths for linear attention.
+The questions to a family's rule:
+
+    inner, expand                channels, or how many times the hidden size they are
+    state, kernel                numbers that each channel keeps; taps of the short convolution
+    state_heads, state_head_dim, groups, chunk   heads, their width, groups and chunk length of Mamba-2
+    step_rank                    width that Mamba's step size passes through
+    state_bias, state_output_bias, conv_bias   of the projections, of the last where it differs, of the convolution
+    inner_norm                   whether what is inside is normed
+    linear_key_heads, linear_value_heads, linear_key_dim, linear_value_dim   heads of linear attention and their widths
+    linear_heads, linear_head_dim, narrow_gates   the same where one number serves both; gates through a narrow middle
 """
 
 from __future__ import annotations
@@ -12,8 +20,17 @@ from deepwide.architecture.linear import DeltaNet
 from deepwide.architecture.parts import RMS
 from deepwide.architecture.recurrent import Mamba, Mamba2, ShortConvolution
 from deepwide.errors import BadInput
-from deepwide.formats.fields import Fields
+from deepwide.formats.fields import Fields, read
 from deepwide.formats.readers.layers import FULL
+
+# How Qwen3-Next and its kin spell the sizes of the gated delta rule.
+DELTA_FIELDS = {
+    "linear_key_heads": read("linear_num_key_heads"),
+    "linear_value_heads": read("linear_num_value_heads"),
+    "linear_key_dim": read("linear_key_head_dim"),
+    "linear_value_dim": read("linear_value_head_dim"),
+    "kernel": read("linear_conv_kernel_dim"),
+}
 
 
 def no_ffn(c: Fields, kind: str) -> None:
@@ -73,11 +90,7 @@ def mamba2(c: Fields, kind: str = FULL) -> Mamba2:
 def gated_delta(c: Fields, kind: str = FULL) -> DeltaNet:
     """The gated delta rule of Qwen3-Next: more value heads than key heads, one decay for each."""
     keys, values = c.number("linear_key_heads"), c.number("linear_value_heads")
-    if isinstance(keys, int) and isinstance(values, int) and (keys < 1 or values % keys):
-        raise BadInput(
-            f"{c.where}: {c.spelled('linear_value_heads')}={values} must be a multiple of "
-            f"{c.spelled('linear_key_heads')}={keys}"
-        )
+    c.multiple_of("linear_value_heads", values, "linear_key_heads", keys)
     return DeltaNet(
         key_heads=keys,
         value_heads=values,

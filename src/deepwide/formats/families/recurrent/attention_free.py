@@ -12,10 +12,10 @@ from deepwide.architecture.linear import MatrixLSTM
 from deepwide.architecture.parts import RMS, Norm, NormLayer
 from deepwide.architecture.recurrent import TimeMix
 from deepwide.errors import BadInput
-from deepwide.formats.fields import Fields, read
+from deepwide.formats.fields import Fields, read, short
 from deepwide.formats.readers.decoder import decoder
 from deepwide.formats.readers.layers import DENSE, FULL
-from deepwide.formats.readers.states import divides, mamba, mamba2, no_ffn
+from deepwide.formats.readers.recurrent_mixers import divides, mamba, mamba2, no_ffn
 
 
 def time_mix(c: Fields, kind: str) -> TimeMix:
@@ -45,7 +45,7 @@ def matrix_lstm(c: Fields, kind: str) -> MatrixLSTM:
 
 def scaled(c: Fields, name: str) -> Any:
     """The hidden size times a factor, cut to a whole number."""
-    return whole(c.number("hidden") * factor(c, name))
+    return whole(c.number("hidden") * c.ratio(name, most=MOST_TIMES))
 
 
 def whole(value: Any) -> Any:
@@ -53,33 +53,28 @@ def whole(value: Any) -> Any:
     return value // 1 if hasattr(value, "dtype") else int(value)
 
 
-def factor(c: Fields, name: str) -> float:
-    """A positive factor of moderate size."""
-    value = c(name)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1000:
-        raise BadInput(f"{c.where}: {name}={str(value)[:40]} must be a number between 0 and 1000")
-    return value
-
-
-def rounded_ffn(c: Fields) -> Any:
+def xlstm_ffn(c: Fields) -> Any:
     """xLSTM's feed-forward width: a factor of the hidden size, rounded up to a multiple."""
     multiple = max(1, c.number("ffn_round_up_to_multiple_of", 64))
-    return whole((c.number("hidden") * factor(c, "ffn_proj_factor") + multiple - 1) // multiple * multiple)
+    return whole(
+        (c.number("hidden") * c.ratio("ffn_proj_factor", most=MOST_TIMES) + multiple - 1) // multiple * multiple
+    )
 
 
-def blocks(c: Fields) -> Any:
+def xlstm_layers(c: Fields) -> Any:
     """xLSTM's layers, under either of two names."""
     return c("num_blocks", c("num_hidden_layers"))
 
 
-def one_width(c: Fields) -> Any:
+def xlstm_hidden(c: Fields) -> Any:
     """xLSTM's hidden size, under either of two names, which must agree."""
     embedding, hidden = c("embedding_dim"), c("hidden_size")
     if embedding is not None and hidden is not None and embedding != hidden:
-        raise BadInput(f"{c.where}: embedding_dim={str(embedding)[:40]} must be hidden_size={str(hidden)[:40]}")
+        raise BadInput(f"{c.where}: embedding_dim={short(embedding)} must be hidden_size={short(hidden)}")
     return embedding if hidden is None else hidden
 
 
+MOST_TIMES = 1000  # how many times the hidden size a width may be
 # A stack of mixers with nothing between them but the residual stream.
 PURE = {"reader": decoder, "positions": "none", "ffns": {DENSE: no_ffn}}
 STATES = {
@@ -118,13 +113,13 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
     "xlstm": {
         "reader": decoder,
         "positions": "none",
-        "layers": blocks,
-        "hidden": one_width,
+        "layers": xlstm_layers,
+        "hidden": xlstm_hidden,
         "norm": lambda c: Norm(bias=c.flag("use_bias")),
         "final_norm": False,
         "after": (NormLayer(norm=RMS, name="final_norm"),),
         "mixers": {FULL: matrix_lstm},
-        "ffn": rounded_ffn,
+        "ffn": xlstm_ffn,
         "ffn_bias": read("use_bias"),
         "tied": False,
     },
