@@ -90,7 +90,9 @@ def mobilenet(c: Fields, name: str) -> tuple[Stack, ...]:
     if made != MOBILENET or c("model_args"):
         raise BadInput(f"{c.where}: architecture={made[:40]!r} must be {MOBILENET}, without model_args")
     rows = [(PICTURE >> halvings) ** 2 for halvings in range(1, 6)]  # after the stem and after each stage
-    stem = Convolution(name="stem", channels=64, kernel=9, inputs_per_group=3, bias=True, groups=1, rows=rows[0])
+    stem = Convolution(
+        name="stem", channels=64, kernel=9, inputs_per_group=3, bias=True, groups=1, part="embedding", rows=rows[0]
+    )
     edges = [(Branch(body=edge_bottleneck(128, 128, rows[1])),)] * 2
     starts = [(Branch(body=inverted_bottleneck(256, 256, 4, rows[2], start=side)),) for side in (5, 3, 5, 3)]
     lower = [(Branch(body=inverted_bottleneck(640, 640, 4, rows[3], start=5)),)] * 7

@@ -22,9 +22,12 @@ from deepwide.formats.readers.wrapped import wrapped
 def got_ocr_projector(c: Fields, tower: Fields, hidden: Any) -> tuple[Small, ...]:
     """GOT-OCR: two convolutions of stride 2 and a matrix."""
     inner, rows = tower.number("output_channels"), tokens(tower, 4)
-    first = Convolution(name="upsampler_1", channels=2 * inner, kernel=9, inputs_per_group=inner, groups=1, rows=rows)
-    second = Convolution(
-        name="upsampler_2", channels=hidden, kernel=9, inputs_per_group=2 * inner, groups=1, rows=tokens(tower, 16)
+    widths = ((1, inner, 2 * inner, rows), (2, 2 * inner, hidden, tokens(tower, 16)))
+    first, second = (
+        Convolution(
+            name=f"upsampler_{i}", channels=outputs, kernel=9, inputs_per_group=inputs, groups=1, part="other", rows=n
+        )
+        for i, inputs, outputs, n in widths
     )
     return (first, second, *matrices(hidden, hidden, rows=tokens(tower, 16), bias=True))
 
