@@ -56,6 +56,10 @@ def test_a_rank_means_training() -> None:
     assert memory("gpt2", on="t4", lora=8) == memory("gpt2", on="t4", lora=8, train=True)
 
 
+def test_an_option_of_training_without_training_is_said_to_play_no_part() -> None:
+    assert any("plays no part" in note for note in memory("gpt2", on="t4", zero=3).notes)
+
+
 def test_precisions_may_be_written_in_capitals() -> None:
     assert memory("gpt2", on="t4", train=True, weights="BF16") == memory("gpt2", on="t4", train=True)
 

@@ -245,4 +245,6 @@ def _notes(model: Model, load: Load) -> tuple[str, ...]:
         said.append(f"context={load.context} is longer than the {stated} tokens the model states")
     if load.devices > 1 and not load.train:
         said.append(f"tensor parallel over {load.devices} devices; bytes are per device")
+    if load.zero and not load.train:
+        said.append(f"zero={load.zero} shares the states of training: it plays no part without --train")
     return tuple(said)
