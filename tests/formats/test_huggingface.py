@@ -124,3 +124,44 @@ def test_any_config_is_counted_or_refused_in_one_line(family: str, fields: dict[
     except BadInput as error:
         said = str(error)
     assert "\n" not in said
+
+
+def test_a_missing_model_type_is_told_by_the_name_of_the_class() -> None:
+    old = {"architectures": ["BertForMaskedLM"], "vocab_size": 30522, "hidden_size": 768, "num_hidden_layers": 12}
+    read = read_config(old)
+    assert 109_514_298 == lower(read).parameters()
+    assert "model_type is missing; read as bert" in read.notes
+
+
+def test_a_word_is_no_yes_or_no() -> None:
+    with pytest.raises(BadInput, match="tie_word_embeddings='false' must be true or false"):
+        read_config({**LLAMA, "tie_word_embeddings": "false"})
+
+
+# The authors' own config.json of state-spaces/mamba-2.8b; its checkpoint has 2,768,345,600 parameters.
+MAMBA = {"d_model": 2560, "n_layer": 64, "vocab_size": 50277, "ssm_cfg": {}, "pad_vocab_size_multiple": 8}
+
+
+def test_mamba_as_its_authors_write_it_is_read_without_a_model_type() -> None:
+    assert 2_768_345_600 == total(MAMBA)
+
+
+def test_mamba_2_as_its_authors_write_it_equals_the_same_model_in_transformers() -> None:
+    theirs = {**MAMBA, "ssm_cfg": {"layer": "Mamba2"}, "pad_vocab_size_multiple": 16, "attn_layer_idx": []}
+    ours = {
+        "model_type": "mamba2",
+        "hidden_size": 2560,
+        "num_hidden_layers": 64,
+        "vocab_size": 50288,
+        "state_size": 128,
+        "num_heads": 80,
+        "head_dim": 64,
+        "n_groups": 1,
+        "expand": 2,
+        "tie_word_embeddings": True,
+    }
+    assert total(ours) == total(theirs)
+
+
+def test_a_known_shape_under_another_name_takes_the_defaults_of_its_kin() -> None:
+    assert total({**LLAMA, "model_type": "Yi"}) == total(LLAMA)

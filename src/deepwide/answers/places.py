@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,8 @@ def readable(path: Path) -> Path:
     """The path itself, or the file that stands for a model where it is a folder; an error where it is neither."""
     try:
         if not path.is_dir():
-            path.stat()
+            if stat.S_ISFIFO(path.stat().st_mode):
+                raise BadInput(f"{printable(path)} is a pipe, whose end would be waited for; give a file")
             return path
         found = _held(path)
     except (FileNotFoundError, NotADirectoryError):

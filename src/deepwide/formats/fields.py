@@ -142,8 +142,10 @@ class Fields:
         return None if value is None else self.checked(name, value)
 
     def flag(self, name: str, otherwise: bool = False) -> bool:
-        """A yes or no; absent and null count as `otherwise`."""
+        """A yes or no; absent and null count as `otherwise`, and a word is refused: "false" would count as yes."""
         value = self(name, otherwise)
+        if isinstance(value, str):
+            raise BadInput(f"{self.where}: {self.spelled(name)}={short(value)} must be true or false, without quotes")
         return otherwise if value is None else bool(value)
 
     def text(self, name: str, otherwise: str = "") -> str:

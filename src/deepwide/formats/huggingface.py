@@ -33,19 +33,24 @@ def read_config(
     """
     if not isinstance(config, Mapping):
         raise BadInput(f"{where}: expected a table of fields, not {type(config).__name__}")
+    named = config.get("architectures")
+    named = named[0] if isinstance(named, list) and named and isinstance(named[0], str) else ""
+    notes: list[str] = []
     model_type = like or config.get("model_type")
+    if model_type is None:
+        model_type = "mamba_ssm" if "ssm_cfg" in config else families.of_class(named)
+        notes.append(f"model_type is missing; read as {model_type}")
     if not isinstance(model_type, str) or not model_type:
         raise BadInput(f"{where}: model_type is missing; name a family with --like FAMILY")
     rule = families.rule(model_type)
-    named = config.get("architectures")
-    named = named[0] if isinstance(named, list) and named and isinstance(named[0], str) else ""
     asked = {"architecture": architecture or named, "task": task, "model_type": model_type}
     fields = Fields(
         config=config,
         rule=rule,
-        defaults=declared(model_type),
+        defaults=declared(model_type) or declared(rule.get("like", "")),
         changes={**asked, **(changes or {})},
         where=where,
+        notes=notes,
     )
     fields.refuse_unread()
     model: Architecture = rule["reader"](fields)

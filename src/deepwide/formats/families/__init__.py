@@ -67,6 +67,13 @@ def rule(model_type: str) -> Rule:
     return {**rule(own["like"]), **own} if "like" in own else own
 
 
+def of_class(name: str) -> str:
+    """The model type that a class is named after (`BertForMaskedLM` is bert), or nothing."""
+    words = name.partition("For")[0].removesuffix("Model").removesuffix("LMHead").lower()
+    known = (kind for table in tables() for kind in table)
+    return next((kind for kind in known if words and kind.replace("_", "").replace("-", "").lower() == words), "")
+
+
 def unknown(model_type: str) -> BadInput:
     """The error for a model type that no file knows: it names the nearest, and the two ways out."""
     from deepwide.formats.weights.tensors import shown

@@ -50,6 +50,7 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
     "baichuan": {"like": "llama", **NO_BIASES},
     "internlm": {"like": "llama", "attention_bias": biased("bias", "qkvo"), "ffn_bias": False},
     "internlm2": {"like": "internlm"},
+    "kimi_k2": {"like": "deepseek_v3"},
     "minicpm": {"like": "llama", "tied": read("tie_word_embeddings", otherwise=True)},
     "orion": {"like": "llama", **NO_BIASES, "norm": "layer"},
     "qwen": {

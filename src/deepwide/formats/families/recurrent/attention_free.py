@@ -10,7 +10,7 @@ from deepwide.architecture.extras import Linear, Vector
 from deepwide.architecture.ffn import FeedForward
 from deepwide.architecture.linear import MatrixLSTM
 from deepwide.architecture.parts import RMS, Norm, NormLayer
-from deepwide.architecture.recurrent import TimeMix
+from deepwide.architecture.recurrent import Mamba, Mamba2, TimeMix
 from deepwide.errors import BadInput
 from deepwide.formats.fields import Fields, read, short
 from deepwide.formats.readers.decoder import decoder
@@ -85,6 +85,29 @@ STATES = {
     "conv_bias": read("use_conv_bias"),
 }
 
+
+def padded_vocab(c: Fields) -> Any:
+    """The authors' own Mamba configs round the vocabulary up to a multiple."""
+    multiple = max(1, c.number("pad_vocab_size_multiple", 8))
+    return -(-c.number("vocab_size") // multiple) * multiple
+
+
+def published_state(c: Fields, kind: str) -> Mamba | Mamba2:
+    """A block of the authors' own configs, which keep its settings in `ssm_cfg`; defaults as in their code."""
+    if c("attn_layer_idx"):
+        raise BadInput(f"{c.where}: attn_layer_idx is not read; only layers of state spaces are described")
+    given = c.inside("ssm_cfg", rule={})
+    width, second = c.number("hidden"), given.text("layer", "Mamba1") == "Mamba2"
+    channels = given.number("expand", 2) * width
+    state, kernel = given.number("d_state", 128 if second else 16), given.number("d_conv", 4)
+    if not second:
+        rank = given("dt_rank", "auto")
+        step_rank = (width + 15) // 16 if rank == "auto" else given.checked("dt_rank", rank)
+        return Mamba(inner=channels, state=state, kernel=kernel, step_rank=step_rank)
+    heads = channels // max(1, given.number("headdim", 64))
+    return Mamba2(inner=channels, heads=heads, state=state, groups=given.number("ngroups", 1), kernel=kernel)
+
+
 FAMILIES: dict[str, Mapping[str, Any]] = {
     "mamba": {
         **STATES,
@@ -93,6 +116,12 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
         "step_rank": read("time_step_rank"),
     },
     "falcon_mamba": {"like": "mamba"},
+    "mamba_ssm": {
+        **STATES,
+        "vocab": padded_vocab,
+        "tied": read("tie_embeddings", otherwise=True),
+        "mixers": {FULL: published_state},
+    },
     "mamba2": {
         **STATES,
         "mixers": {FULL: mamba2},
