@@ -6,6 +6,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
+# An editable install is compiled at its first start, or at every start where bytecode is not written: compile it now.
+COMPILE := $(BIN)/python -m compileall -q src
+
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help demo test lint nightly format clean
@@ -42,10 +45,12 @@ clean: ## remove the environment and the caches
 $(VENV)/core.stamp: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(INSTALL) --editable .
+	$(COMPILE)
 	touch $@
 
 $(VENV)/dev.stamp: pyproject.toml constraints.txt
 	@echo "Installing the development tools and PyTorch; this takes some minutes the first time."
 	$(PYTHON) -m venv $(VENV)
 	$(INSTALL) --editable '.[dev]'
+	$(COMPILE)
 	touch $(VENV)/core.stamp $@

@@ -42,7 +42,7 @@ def decoder_stack(c: Fields, name: str = "decoder", causal: bool = True) -> Stac
 def embedding(c: Fields) -> tuple[Small, ...]:
     """Token vectors, stored positions, and a norm or projection where the family has one."""
     parts: list[Small] = [
-        TokenEmbedding(vocab=c.number("embedding_vocab", c("vocab")), width=c.maybe("embedding_width"))
+        TokenEmbedding(vocab=c.number("embedding_vocab", c.number("vocab")), width=c.maybe("embedding_width"))
     ]
     kind = c.text("positions", "rotary")
     if kind in ("learned", "sinusoidal"):
