@@ -7,7 +7,10 @@ import gc
 
 gc.disable()
 
-from deepwide.cli.main import main  # noqa: E402  the line above has to run first
+try:
+    from deepwide.cli.main import main
+except KeyboardInterrupt:  # stopped before anything could say so
+    raise SystemExit(130) from None
 
 if __name__ == "__main__":
     main()

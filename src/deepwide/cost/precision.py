@@ -37,7 +37,8 @@ class GgufMix:
     """A GGUF file type: most matrices in `base`, the head in `head`, some roles in a better type in some layers.
 
     `better` holds (role, type, which layers), each taking of the layers that are left: "all", the first "two", "four",
-    "eighth" or "sixteenth", or "more" (llama.cpp's use_more_bits: the first and last eighth and every third between).
+    "eighth" or "sixteenth", "grouped" (all, where keys are shared by four heads or more), or "more" (llama.cpp's
+    use_more_bits: the first and last eighth and every third between).
     """
 
     name: str
@@ -98,14 +99,19 @@ GGUF_MIXES = (
         name="q2_k",
         base="Q2_K",
         head="Q6_K",
-        better=(("value", "Q4_K", "all"), ("down", "Q3_K", "all"), ("output", "Q3_K", "all")),
+        better=(
+            ("value", "Q4_K", "grouped"),
+            ("value", "Q3_K", "all"),
+            ("down", "Q3_K", "all"),
+            ("output", "Q3_K", "all"),
+        ),
     ),
     GgufMix(name="q5_1", base="Q5_1", head="Q6_K"),
     GgufMix(name="q5_0", base="Q5_0", head="Q6_K"),
     GgufMix(name="q4_1", base="Q4_1", head="Q6_K"),
     GgufMix(name="q4_0", base="Q4_0", head="Q6_K"),
-    GgufMix(name="iq4_xs", base="IQ4_XS", head="Q6_K"),
-    GgufMix(name="iq4_nl", base="IQ4_NL", head="Q6_K"),
+    GgufMix(name="iq4_xs", base="IQ4_XS", head="Q6_K", better=(("value", "Q5_K", "grouped"),)),
+    GgufMix(name="iq4_nl", base="IQ4_NL", head="Q6_K", better=(("value", "Q5_K", "grouped"),)),
 )
 # Bits of one cached element: a quantised cache keeps an fp16 scale for each block of 32, as llama.cpp's does.
 CACHE_BITS = {"fp32": Fraction(32), "bf16": Fraction(16), "fp16": Fraction(16), "fp8": Fraction(8)} | {
@@ -168,7 +174,7 @@ def _gguf_bytes(w: Weight, mix: GgufMix) -> Num:
     total: Num = 0
     left = w.repeat
     for kind, where in [(kind, where) for better_role, kind, where in mix.better if better_role == role]:
-        chosen = min(_layers(where, w.repeat), left)
+        chosen = min(_layers(where, w), left)
         total, left = total + _blocks(w, kind) * chosen, left - chosen
     return (total + _blocks(w, mix.base) * left) * w.copies
 
@@ -181,9 +187,11 @@ def _blocks(w: Weight, kind: str) -> Num:
     return w.size // block * block_bytes
 
 
-def _layers(where: str, layers: Num) -> int:
-    """How many of the layers a mix stores better."""
-    n = int(layers)
+def _layers(where: str, w: Weight) -> int:
+    """How many of its layers a mix stores better; "grouped" is all where a KV head serves four query heads or more."""
+    n = int(w.repeat)
     if where == "more":
         return sum(1 for i in range(n) if i < n // 8 or i >= 7 * n // 8 or (i - n // 8) % 3 == 2)
+    if where == "grouped":
+        return n if w.shape[0] >= 4 * w.shape[1] else 0
     return {"all": n, "eighth": n // 8, "sixteenth": n // 16, "four": 4, "two": 2}[where]

@@ -257,7 +257,7 @@ def test_a_missing_shard_is_named_with_the_way_out(shards: Path) -> None:
     "shard",
     [
         "../one.safetensors",
-        "/tmp/one.safetensors",
+        "/elsewhere/one.safetensors",
         "sub/one.safetensors",
         "sub\\one.safetensors",
         "C:one.safetensors",
