@@ -156,3 +156,27 @@ def test_a_config_that_cannot_be_a_model_is_refused_in_one_line(config: dict[str
         lower(read_config(config))
     assert told in str(refusal.value)
     assert "\n" not in str(refusal.value)
+
+
+def test_the_first_deepseek_moe_has_its_published_parameters() -> None:
+    # deepseek-ai/deepseek-moe-16b-base: 16,375,728,128 in its safetensors metadata, 2.8B active as its paper says.
+    config = {
+        "model_type": "deepseek",
+        "vocab_size": 102400,
+        "hidden_size": 2048,
+        "intermediate_size": 10944,
+        "moe_intermediate_size": 1408,
+        "num_hidden_layers": 28,
+        "num_attention_heads": 16,
+        "num_key_value_heads": 16,
+        "n_routed_experts": 64,
+        "n_shared_experts": 2,
+        "num_experts_per_tok": 6,
+        "first_k_dense_replace": 1,
+        "moe_layer_freq": 1,
+        "attention_bias": False,
+        "tie_word_embeddings": False,
+    }
+    ledger = lower(read_config(config))
+    assert 16_375_728_128 == ledger.parameters()
+    assert 2_828_650_496 == ledger.active_parameters()

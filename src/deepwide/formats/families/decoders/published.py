@@ -1,4 +1,4 @@
-"""Decoders published with code of their own instead of a library's class: ChatGLM, Baichuan, InternLM, Qwen, Orion."""
+"""Decoders published with code of their own, not a class of the library: ChatGLM, Baichuan, InternLM, Qwen, DeepSeek."""
 
 from __future__ import annotations
 
@@ -48,6 +48,7 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
     "Yi": {"like": "llama"},
     "aquila": {"like": "llama"},
     "baichuan": {"like": "llama", **NO_BIASES},
+    "deepseek": {"like": "glm4_moe", **NO_BIASES, "qk_norm": None, "head_dim": None},
     "internlm": {"like": "llama", "attention_bias": biased("bias", "qkvo"), "ffn_bias": False},
     "internlm2": {"like": "internlm"},
     "kimi_k2": {"like": "deepseek_v3"},
