@@ -10,7 +10,7 @@ import click
 from deepwide import units
 from deepwide.answers.compare import Comparison, compare
 from deepwide.answers.shape import Shape
-from deepwide.cli.options import AcceleratorName, Count, ModelName, reading_options
+from deepwide.cli.options import AcceleratorName, ModelName, Number, reading_options
 from deepwide.cli.output import json_option, notes, print_json
 
 
@@ -19,8 +19,8 @@ from deepwide.cli.output import json_option, notes, print_json
 @click.option(
     "--on", default="", type=AcceleratorName(), metavar="ACCELERATOR", help="Adds decode time on this accelerator."
 )
-@click.option("--tokens", type=Count(), default=None, help="Tokens to train on.  [default: 20 per parameter]")
-@click.option("--context", type=Count(), default=4096, show_default=True, help="Tokens in view while decoding.")
+@click.option("--tokens", type=Number(), default=None, help="Tokens to train on.  [default: 20 per parameter]")
+@click.option("--context", type=Number(), default=4096, show_default=True, help="Tokens in view while decoding.")
 @reading_options
 @json_option()
 def command(models: tuple[str, ...], as_json: bool, **question: Any) -> None:

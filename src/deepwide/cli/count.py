@@ -9,8 +9,7 @@ import click
 from deepwide import units
 from deepwide.answers.count import GROUPINGS, Count, Row, count
 from deepwide.answers.models import Model, find_model
-from deepwide.cli.options import Count as Number
-from deepwide.cli.options import ModelName, reading_options
+from deepwide.cli.options import ModelName, Number, reading_options
 from deepwide.cli.output import bar, json_option, notes, print_json, title
 
 COLOURS = {"embedding": "cyan", "attention": "blue", "ffn": "green", "head": "magenta", "recurrent": "yellow"}

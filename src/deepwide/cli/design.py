@@ -8,7 +8,7 @@ import click
 
 from deepwide import units
 from deepwide.answers.design import Design, NoDesign, design
-from deepwide.cli.options import AcceleratorName, Count
+from deepwide.cli.options import AcceleratorName, Number
 from deepwide.cli.output import json_option, notes, print_json
 
 COLUMNS = (
@@ -27,14 +27,14 @@ COLUMNS = (
 
 
 @click.command()
-@click.option("--parameters", type=Count(), required=True, help="The budget: 10B, 350M.")
+@click.option("--parameters", type=Number(), required=True, help="The budget: 10B, 350M.")
 @click.option(
     "--on", required=True, type=AcceleratorName(), metavar="ACCELERATOR", help="The accelerator that will serve it."
 )
 @click.option("--devices", default=1, show_default=True, help="How many of them hold the model.")
-@click.option("--tokens", type=Count(), default=None, help="Tokens to train on.  [default: 20 per parameter]")
-@click.option("--context", type=Count(), default=4096, show_default=True, help="Tokens in view while decoding.")
-@click.option("--vocab", type=Count(), default=128_256, show_default=True, help="Vocabulary size.")
+@click.option("--tokens", type=Number(), default=None, help="Tokens to train on.  [default: 20 per parameter]")
+@click.option("--context", type=Number(), default=4096, show_default=True, help="Tokens in view while decoding.")
+@click.option("--vocab", type=Number(), default=128_256, show_default=True, help="Vocabulary size.")
 @click.option("--tied", is_flag=True, help="Tie the output head to the embedding.")
 @click.option("--tolerance", default=0.02, show_default=True, help="By which share a size may miss the budget.")
 @click.option("--rows", default=9, show_default=True, type=click.IntRange(2, 50), help="Rows from deep to wide.")

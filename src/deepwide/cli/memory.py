@@ -10,7 +10,7 @@ from deepwide import units
 from deepwide.answers.load import SEARCHED_CONTEXT
 from deepwide.answers.memory import PARTS, Memory, memory
 from deepwide.answers.models import find_model
-from deepwide.cli.options import AcceleratorName, Count, ModelName, reading_options
+from deepwide.cli.options import AcceleratorName, ModelName, Number, reading_options
 from deepwide.cli.output import bar, json_option, notes, print_json, title
 
 
@@ -26,10 +26,10 @@ from deepwide.cli.output import bar, json_option, notes, print_json, title
 @click.option("--devices", default=1, show_default=True, help="How many hold the model (tensor parallel, or ZeRO).")
 @click.option("--weights", default="bf16", show_default=True, help="bf16, fp8, int8, int4, nf4, q4_k_m, ...")
 @click.option("--cache", default="bf16", show_default=True, help="Precision of the KV cache: bf16, fp8, int8, int4.")
-@click.option("--context", type=Count(), default=4096, show_default=True, help="Tokens of each sequence.")
+@click.option("--context", type=Number(), default=4096, show_default=True, help="Tokens of each sequence.")
 @click.option("--batch", default=1, show_default=True, help="Sequences at once; per device when training.")
 @click.option(
-    "--chunk", type=Count(), default=2048, show_default=True, help="Tokens of a prompt that are read at once."
+    "--chunk", type=Number(), default=2048, show_default=True, help="Tokens of a prompt that are read at once."
 )
 @click.option("--eager", is_flag=True, help="Plain kernels, as in transformers, instead of an engine's fused ones.")
 @click.option("--train", is_flag=True, help="Training instead of inference.")

@@ -11,7 +11,7 @@ from click.shell_completion import CompletionItem
 from deepwide import units
 
 
-class Count(click.ParamType[int]):
+class Number(click.ParamType[int]):
     """A whole number with an ending: 7B, 1.5T, 4k, 4096."""
 
     name = "count"

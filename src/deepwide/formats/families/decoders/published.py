@@ -1,4 +1,4 @@
-"""Decoders published with code of their own, not a class of the library: ChatGLM, Baichuan, Qwen, DeepSeek and others."""
+"""Decoders published with code of their own, not a class of the library: ChatGLM, Baichuan, Qwen and others."""
 
 from __future__ import annotations
 
