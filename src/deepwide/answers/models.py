@@ -128,8 +128,8 @@ def _changed(base: Model, text: str, changes: dict[str, Any], like: str) -> Mode
 
     like = changes.pop("like", like)
     own = sizes(base.described())
-    known = {name: getattr(own, name) or 0 for name in ("hidden", "heads", "kv_heads", "head_dim", "ffn")}
-    shape, notes = shorthand.carried(changes, known) if known["heads"] else (changes, [])
+    base_sizes = {name: getattr(own, name) or 0 for name in ("hidden", "heads", "kv_heads", "head_dim", "ffn")}
+    shape, notes = shorthand.carried(changes, base_sizes) if base_sizes["heads"] else (changes, [])
     architecture = read_config(base.config or {}, like=like, changes=shape, where=text)
     for name in sorted(MAY_BE_MISSING & shape.keys()):
         others = {other: value for other, value in shape.items() if other != name}

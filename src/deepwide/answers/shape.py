@@ -9,7 +9,7 @@ from deepwide.answers.models import Model
 from deepwide.architecture.experts import Experts
 from deepwide.architecture.sizes import bodies, sizes, whole
 from deepwide.cost.kernels import Machine, decode_token_s
-from deepwide.cost.memory import cached_elements
+from deepwide.cost.memory import cached_elements_per_token
 from deepwide.quality.laws import LossPrediction, shape_loss
 
 TOKENS_PER_PARAMETER = 20  # the compute-optimal ratio of Hoffmann et al. 2022, arXiv:2203.15556
@@ -72,7 +72,7 @@ def shape_of(model: Model, on: Machine | None, *, tokens: float, context: int, w
         head_dim=whole(own.head_dim),
         ffn=whole(own.ffn),
         weight_bytes=round(int(ledger.parameters()) * weight_bytes),
-        kv_cache_bytes_per_token=sum(2 * int(cached_elements(c, 1) * c.repeat) for c in ledger.caches if not c.fixed),
+        kv_cache_bytes_per_token=2 * int(cached_elements_per_token(ledger)),
         decode_s=decode_s,
         decode_low_s=None if decode_s is None else decode_s * (1 - 2 * error),
         decode_high_s=None if decode_s is None else decode_s * (1 + 2 * error),
@@ -92,9 +92,8 @@ def predicted_loss(model: Model, tokens: float) -> tuple[LossPrediction | None, 
         return None, ("no loss: the law was fitted on decoders alone",)
     if any(isinstance(body, Experts) for body in bodies(architecture)):
         return None, ("no loss: the law was fitted on dense models, this one has experts",)
-    parts = model.ledger.parameters_by(lambda w: w.part)
     head = architecture.vocab * architecture.main.hidden
-    body = sum(n for part, n in parts.items() if part not in ("embedding", "position", "head"))
+    body = model.ledger.body_parameters()
     quality = shape_loss(body, head, architecture.main.layers, architecture.main.hidden, tokens)
     if quality.outside > 0:
         return quality, (f"extrapolates: outside the fitted range ({quality.fitted_range})",)

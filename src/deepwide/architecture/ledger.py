@@ -29,6 +29,10 @@ class Ledger:
         """Parameters that one token uses, the whole embedding table included."""
         return sum(w.active_parameters for w in self.weights)
 
+    def body_parameters(self) -> Num:
+        """Parameters between the embedding and the output head, positions left out: what loss laws call the body."""
+        return sum(w.parameters for w in self.weights if w.part not in ("embedding", "position", "head"))
+
     def parameters_by(self, key: Callable[[Weight], str]) -> dict[str, Num]:
         """Parameters summed over the rows that share a key, e.g. `lambda w: w.part`."""
         sums: dict[str, Num] = {}

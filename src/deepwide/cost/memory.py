@@ -47,6 +47,11 @@ def kv_cache_bytes(ledger: Ledger, *, context: Num, batch: Num, bits: Fraction, 
     return total
 
 
+def cached_elements_per_token(ledger: Ledger) -> Num:
+    """Elements that one more token leaves behind in all layers, while windows are not full; fixed states left out."""
+    return sum(c.elements * c.repeat for c in ledger.caches if not c.fixed)
+
+
 def cached_elements(cache: Cache, context: Num) -> Num:
     """Elements that one layer keeps for one sequence of `context` tokens."""
     if cache.fixed:

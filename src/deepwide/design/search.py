@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from deepwide.architecture.ledger import lower
 from deepwide.cost.kernels import Machine, decode_token_s
+from deepwide.cost.memory import cached_elements_per_token
 from deepwide.design.space import Block, Space, blocks, template
 from deepwide.quality.laws import DIFFERENCE_SD, shape_loss
 
@@ -64,17 +65,14 @@ def price(space: Space, block: Block, on: Machine, use: Use) -> Priced:
     import numpy as np
 
     ledger = lower(template(space, block))
-    parts = ledger.parameters_by(lambda w: w.part)
     parameters = ledger.parameters()
     head = space.vocab * block.hidden
-    body = parameters - parts["embedding"] - parts.get("head", 0)
-    cached = sum(c.elements * c.repeat for c in ledger.caches)
-    quality = shape_loss(body, head, block.layers, block.hidden, use.tokens)
+    quality = shape_loss(ledger.body_parameters(), head, block.layers, block.hidden, use.tokens)
     values: dict[str, Any] = {
         **{name: getattr(block, name) for name in COLUMNS},
         "parameters": parameters,
         "weight_bytes": parameters * use.weight_bytes,
-        "kv_cache_bytes_per_token": cached * use.cache_bytes,
+        "kv_cache_bytes_per_token": cached_elements_per_token(ledger) * use.cache_bytes,
         "decode_s": decode_token_s(
             ledger, on, context=use.context, weight_bytes=use.weight_bytes, cache_bytes=use.cache_bytes
         ),
