@@ -6,7 +6,6 @@ signs in them. Whatever they are, the answer is a path or one line saying what i
 
 from __future__ import annotations
 
-import json
 import re
 import stat
 from collections.abc import Mapping
@@ -14,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from deepwide.errors import BadInput
+from deepwide.formats.config_file import LARGEST_CONFIG_BYTES, config_fields
 
 ENDINGS = (".json", ".safetensors", ".gguf")
 OF_PATHS = ("/", "./", "../", "~")
 IN_A_FOLDER = ("config.json", "model.safetensors.index.json", "model.safetensors")
 OF_WEIGHTS = (".safetensors.index.json", ".safetensors", ".gguf")
 LATER_PART = re.compile(r"-(?!00001-)\d{5}-of-\d{5}\.gguf$")  # the first part speaks for all
-LARGEST_CONFIG_BYTES = 8 * 2**20  # the longest published config.json is below 1 MB
 LONGEST_PATH = 4096  # what Linux takes
 MOST_NAMED = 3  # files that a message names
 
@@ -75,15 +74,7 @@ def json_table(path: Path) -> Mapping[str, Any]:
             text = file.read(LARGEST_CONFIG_BYTES + 1)
     except OSError as error:
         raise BadInput(f"{printable(path)} cannot be read: {_reason(error)}") from None
-    if len(text) > LARGEST_CONFIG_BYTES:
-        raise BadInput(f"{printable(path)} is longer than {LARGEST_CONFIG_BYTES} bytes, too long for a config.json")
-    try:
-        config = json.loads(text.decode("utf-8-sig"))
-    except (ValueError, RecursionError) as error:
-        raise BadInput(f"{printable(path)} is not JSON: {_reason(error)}") from None
-    if not isinstance(config, dict):
-        raise BadInput(f"{printable(path)}: expected a table of fields, not a {type(config).__name__}")
-    return config
+    return config_fields(text, printable(path))
 
 
 def printable(path: Path | str) -> str:
@@ -114,6 +105,4 @@ def _held(folder: Path) -> list[Path]:
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, RecursionError):
-        return "nested too deep"
     return str((error.strerror if isinstance(error, OSError) else "") or error)

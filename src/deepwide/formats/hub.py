@@ -6,17 +6,16 @@ Hugging Face's own tools.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from deepwide.errors import BadInput
+from deepwide.formats.config_file import LARGEST_CONFIG_BYTES, config_fields
 
 ENDPOINT = "https://huggingface.co"
 REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
-LARGEST_BYTES = 8 * 2**20
 TIMEOUT_S = 20
 
 
@@ -37,22 +36,10 @@ def fetched_config(repository: str) -> Mapping[str, Any]:
         raise BadInput(f"HF_ENDPOINT must be an http or https address, not {address.split('/')[0]}")
     try:
         with urlopen(address, timeout=TIMEOUT_S) as answer:
-            text = answer.read(LARGEST_BYTES + 1)
+            text = answer.read(LARGEST_CONFIG_BYTES + 1)
     except (URLError, OSError, ValueError) as error:
         reason = getattr(error, "reason", None) or error
         if isinstance(error, HTTPError):
             error.close()
         raise BadInput(f"{repository}: its config.json could not be fetched ({reason}); give a local file") from None
-    return _config(repository, text)
-
-
-def _config(repository: str, text: bytes) -> Mapping[str, Any]:
-    if len(text) > LARGEST_BYTES:
-        raise BadInput(f"{repository}: its config.json is longer than {LARGEST_BYTES} bytes")
-    try:
-        config = json.loads(text)
-    except (ValueError, RecursionError):
-        raise BadInput(f"{repository}: what came back is not JSON") from None
-    if not isinstance(config, dict):
-        raise BadInput(f"{repository}: config.json must be a table of fields, not a {type(config).__name__}")
-    return config
+    return config_fields(text, f"{repository}: its config.json")
