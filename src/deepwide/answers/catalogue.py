@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from deepwide.answers.models import find_model
-from deepwide.architecture.sizes import sizes, whole
+from deepwide.architecture.sizes import int_or_none, sizes
 from deepwide.facts.accelerators import Accelerator, accelerators
 from deepwide.facts.models import ModelFact, model_facts
 
@@ -50,10 +50,10 @@ def _listed(fact: ModelFact) -> ListedModel:
         maker=fact.maker,
         year=fact.year,
         family=_family(fact),
-        parameters=whole(found.ledger.parameters()) if found else None,
-        active=whole(found.ledger.active_parameters()) if found else None,
-        layers=whole(shape.layers) if shape else None,
-        hidden=whole(shape.hidden) if shape else None,
+        parameters=int_or_none(found.ledger.parameters()) if found else None,
+        active=int_or_none(found.ledger.active_parameters()) if found else None,
+        layers=int_or_none(shape.layers) if shape else None,
+        hidden=int_or_none(shape.hidden) if shape else None,
         source=fact.source,
         checked=fact.checked,
         note=fact.note,

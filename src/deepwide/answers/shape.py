@@ -7,7 +7,7 @@ from typing import Any
 
 from deepwide.answers.models import Model
 from deepwide.architecture.experts import Experts
-from deepwide.architecture.sizes import bodies, sizes, whole
+from deepwide.architecture.sizes import bodies, int_or_none, sizes
 from deepwide.cost.kernels import Machine, decode_token_s
 from deepwide.cost.memory import cached_elements_per_token
 from deepwide.quality.laws import LossPrediction, shape_loss
@@ -67,10 +67,10 @@ def shape_of(model: Model, on: Machine | None, *, tokens: float, context: int, w
         active=int(ledger.active_parameters()),
         layers=int(own.layers),
         hidden=int(own.hidden),
-        heads=whole(own.heads),
-        kv_heads=whole(own.kv_heads),
-        head_dim=whole(own.head_dim),
-        ffn=whole(own.ffn),
+        heads=int_or_none(own.heads),
+        kv_heads=int_or_none(own.kv_heads),
+        head_dim=int_or_none(own.head_dim),
+        ffn=int_or_none(own.ffn),
         weight_bytes=round(int(ledger.parameters()) * weight_bytes),
         kv_cache_bytes_per_token=2 * int(cached_elements_per_token(ledger)),
         decode_s=decode_s,

@@ -28,7 +28,7 @@ class Sizes(NamedTuple):
     context: Num | None
 
 
-def whole(value: Num | None) -> int | None:
+def int_or_none(value: Num | None) -> int | None:
     """A size of one model as a plain whole number; None stays unknown."""
     return None if value is None else int(value)
 
