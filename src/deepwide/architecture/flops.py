@@ -16,6 +16,7 @@ from typing import Literal
 
 from deepwide.architecture.ledger import Ledger
 from deepwide.architecture.rows import Chunks, Op, Scores, Taps
+from deepwide.arithmetic import least
 from deepwide.units import Num
 
 Convention = Literal["counter", "hardware"]
@@ -96,7 +97,7 @@ def _scanned(op: Op, work: Pass, convention: Convention) -> Num:
     if not isinstance(chunks, Chunks) or op.rows is not None or (isinstance(new, int) and new == 1):
         return rows * op.k * op.n
     if convention == "hardware":
-        return rows * (op.k * op.n + _least(chunks.tokens, new) * chunks.pairs)
+        return rows * (op.k * op.n + least(chunks.tokens, new) * chunks.pairs)
     number = (new + chunks.tokens - 1) // chunks.tokens
     filled = number * chunks.tokens * (op.k * op.n + chunks.tokens * chunks.pairs)
     return work.batch * (filled + (number + 1) * (number + 1) * chunks.carried)
@@ -134,7 +135,7 @@ def _kept(op: Op, how: Scores, keys: Num, new: Num) -> Num:
     """Keys that an unfused run multiplies with: all, whatever the mask, but a windowed cache keeps its window alone."""
     if how.window is None or how.keys != op.stream or how.key_rows is not None:
         return keys
-    return new + _least(keys - new, how.window - 1)
+    return new + least(keys - new, how.window - 1)
 
 
 def _seen(how: Scores, flops_per_pair: Num, new: Num, keys: Num) -> Num:
@@ -143,7 +144,7 @@ def _seen(how: Scores, flops_per_pair: Num, new: Num, keys: Num) -> Num:
     causal   new * past + new (new + 1) / 2          window w   the same, less the keys further than w
     """
     if not how.causal:
-        return flops_per_pair * new * (keys if how.window is None else _least(keys, how.window))
+        return flops_per_pair * new * (keys if how.window is None else least(keys, how.window))
     past = keys - new
     pairs = new * past + new * (new + 1) // 2
     if how.window is not None:
@@ -153,14 +154,6 @@ def _seen(how: Scores, flops_per_pair: Num, new: Num, keys: Num) -> Num:
 
 def _beyond(keys: Num, window: Num) -> Num:
     """Pairs further apart than the window among the first `keys` tokens: 0 + 1 + ... + (keys - window)."""
-    over = keys - _least(keys, window)
+    over = keys - least(keys, window)
     return over * (over + 1) // 2
 
-
-def _least(a: Num, b: Num) -> Num:
-    """The smaller of two, for numbers and arrays alike."""
-    if hasattr(a, "dtype") or hasattr(b, "dtype"):
-        import numpy as np
-
-        return np.minimum(a, b)
-    return min(a, b)
