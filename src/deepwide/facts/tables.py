@@ -1,4 +1,4 @@
-"""Small tables of constants: laws of the loss, constants of kernels. Each row is checked against its dataclass."""
+"""Small tables of constants: laws of the loss. Each row is checked against its dataclass."""
 
 from __future__ import annotations
 
@@ -32,25 +32,8 @@ class ShapeLaw:
     checked: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KernelConstants:
-    """How close the kernels of a runtime come to an accelerator's peaks, and what a launch costs."""
-
-    name: str
-    runtime: str
-    compute_efficiency: float
-    memory_efficiency: float
-    launch_s: float
-    sharpness: float
-    attention_efficiency: float
-    attention_launch_s: float
-    kernels: int
-    error_share: float
-    source: str
-    checked: str
-
-
-def _rows(file: str, kind: type[Row]) -> tuple[Row, ...]:
+def rows(file: str, kind: type[Row]) -> tuple[Row, ...]:
+    """The tables of a file in this folder, each checked against the fields of its kind."""
     known = {f.name for f in fields(kind)}  # type: ignore[arg-type]  # every kind here is a dataclass
     found = []
     for name, row in tomllib.loads((FOLDER / file).read_text("utf-8")).items():
@@ -64,11 +47,4 @@ def _rows(file: str, kind: type[Row]) -> tuple[Row, ...]:
 @cache
 def shape_laws() -> tuple[ShapeLaw, ...]:
     """The members of the shape law."""
-    return _rows("laws.toml", ShapeLaw)
-
-
-@cache
-def kernel_constants(accelerator: str) -> KernelConstants:
-    """The fitted constants of an accelerator, or the middle of all where it was not measured."""
-    rows = {row.name: row for row in _rows("runtimes.toml", KernelConstants)}
-    return rows.get(accelerator, rows["default"])
+    return rows("laws.toml", ShapeLaw)

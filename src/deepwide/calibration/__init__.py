@@ -1,0 +1,1 @@
+"""Predictions corrected by measurements: the one room that knows both."""

@@ -1,0 +1,167 @@
+"""How long one training step takes: the work and the traffic of its micro-batches, laid on a schedule.
+
+    stage    = longer(device, host) + hand-overs                for one micro-batch, forward and backward
+    step     = (micro-batches + (pp - 1) / interleave) * stage + what happens once
+The slowest stage sets the pace of 1F1B; filling and draining the pipeline costs pp - 1 stages more, or that over the
+pieces of the model on each stage (arXiv:2104.04473, section 2.2).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from deepwide.arithmetic import least, log2, longer, pieces
+from deepwide.cost.training.engine import Engine
+from deepwide.cost.training.plan import Job, Plan
+from deepwide.cost.training.traffic import Traffic, stage_parameters, traffic
+from deepwide.cost.training.work import ATTENTION_BACKWARD, BACKWARD, Work, host_s, micro_batch_work
+from deepwide.facts.training import TrainingConstants
+from deepwide.units import Real
+
+HOST_SHARPNESS = 2.5  # host and device run side by side, the slower sets the pace; fitted, 2 to 4 do nearly as well
+OVERLAP_SHARPNESS = 4.0  # likewise computing a layer and gathering the weights of the next
+WEIGHT_BYTES = 2  # of a weight that is gathered: 16 bits
+OPTIMIZER_BYTES = (
+    30  # per parameter: weight, gradient, master copy and two moments, read, and written where they change
+)
+OFFLOADED_BYTES = 24  # per parameter over the slot and back, where master copy and moments stay with the host
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """Seconds of one step, and where they go: the parts add up to `step_s`.
+
+    compute_s      products, attention and streaming, with what is computed again
+    launch_s       waiting for the host
+    tensor_s, context_s, expert_s, pipeline_s, data_s    traffic that no compute hides
+    bubble_s       filling and draining the pipeline
+    optimizer_s    streaming weights and their states
+    waiting_s      devices waiting for the slowest of them
+    """
+
+    compute_s: Real
+    launch_s: Real
+    tensor_s: Real
+    context_s: Real
+    expert_s: Real
+    pipeline_s: Real
+    bubble_s: Real
+    data_s: Real
+    optimizer_s: Real
+    waiting_s: Real
+    step_s: Real
+
+
+class Effort(NamedTuple):
+    """What one micro-batch takes before it is laid on a schedule, all layers together."""
+
+    work: Work
+    sent: Traffic
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """Seconds of one micro-batch on one pipeline stage, both ways; `ends_s` is what the last stage does besides."""
+
+    compute_s: Real
+    launch_s: Real
+    tensor_s: Real
+    context_s: Real
+    expert_s: Real
+    pipeline_s: Real
+    ends_s: Real
+
+    @property
+    def middle_s(self) -> Real:
+        """A stage without an end of the model."""
+        device = self.compute_s + self.tensor_s + self.context_s + self.expert_s
+        return device + self.launch_s + self.pipeline_s
+
+
+def step_time(job: Job, plan: Plan, engine: Engine) -> Step:
+    """One step of the job under the plan."""
+    return scheduled(job, plan, engine, effort(job, plan, engine))
+
+
+def effort(job: Job, plan: Plan, engine: Engine) -> Effort:
+    """Work and traffic; neither asks what is recomputed, or what ZeRO shares, so that such plans can have one of it."""
+    c = engine.constants
+    sent = traffic(job, plan, engine.network, gradient_bytes=c.gradient_bytes, weight_bytes=WEIGHT_BYTES)
+    return Effort(micro_batch_work(job, plan, engine), sent)
+
+
+def scheduled(job: Job, plan: Plan, engine: Engine, made: Effort) -> Step:
+    """Work and traffic laid on the plan's schedule."""
+    c, sent = engine.constants, made.sent
+    stage = stage_time(job, plan, engine, made)
+    count = plan.micro_batches(job.global_batch)
+    bubble = (plan.pp - 1) / plan.interleave * stage.middle_s
+    data = _data_s(sent, plan, count, stage.middle_s + stage.ends_s, c)
+    optimizer = _optimizer_s(job, plan, engine)
+    running = count * (stage.middle_s + stage.ends_s) + bubble + data + optimizer + c.step_s
+    waiting = running * c.jitter_share * log2(plan.devices)
+    return Step(
+        compute_s=count * (stage.compute_s + stage.ends_s),
+        launch_s=count * stage.launch_s + c.step_s,
+        tensor_s=count * stage.tensor_s,
+        context_s=count * stage.context_s,
+        expert_s=count * stage.expert_s,
+        pipeline_s=count * stage.pipeline_s,
+        bubble_s=bubble,
+        data_s=data,
+        optimizer_s=optimizer,
+        waiting_s=waiting,
+        step_s=running + waiting,
+    )
+
+
+def stage_time(job: Job, plan: Plan, engine: Engine, made: Effort) -> Stage:
+    """One micro-batch on the fullest stage: its share of what all layers together take."""
+    c, work, sent = engine.constants, made.work, made.sent
+    again = 1 if plan.recompute == "full" else 0
+    compute = _both_ways_s(work, job, plan, c)
+    tensor = sent.tensor_s * (2 + again) * c.tensor_exposed
+    context = sent.context_s * (3 + again) * c.context_exposed
+    expert = sent.expert_s * (2 + again) * c.expert_exposed
+    device = compute + tensor + context + expert
+    waiting = longer(device, host_s(job, plan, c), HOST_SHARPNESS) - device
+    share = pieces(job.layers, plan.pp * plan.interleave) * plan.interleave / job.layers
+    piped = least(plan.pp - 1, 1)  # 1 where there is a pipeline
+    return Stage(
+        compute_s=share * compute,
+        launch_s=share * waiting + c.micro_batch_s,
+        tensor_s=share * tensor,
+        context_s=share * context,
+        expert_s=share * expert,
+        pipeline_s=2 * plan.interleave * sent.pipeline_s * c.pipeline_exposed * piped,
+        ends_s=3 * (work.head_s + work.embedding_s * (1 - piped)),
+    )
+
+
+def _both_ways_s(work: Work, job: Job, plan: Plan, c: TrainingConstants) -> Real:
+    """Forward, backward and what is computed again, all layers of one micro-batch."""
+    forward = work.products_s + work.attention_s + work.streaming_s
+    products = BACKWARD if job.trainable == "all" else 1.0
+    attention = ATTENTION_BACKWARD if c.score_passes == 0 else BACKWARD
+    backward = products * work.products_s + attention * work.attention_s + BACKWARD * work.streaming_s
+    again: Real = {"none": 0.0, "selective": work.attention_s, "full": forward}[plan.recompute]
+    return forward + backward + again
+
+
+def _data_s(sent: Traffic, plan: Plan, count: Real, stage_s: Real, c: TrainingConstants) -> Real:
+    """What data parallelism adds: its traffic hides behind the backward pass, or behind the layers that compute."""
+    if plan.zero < 3:
+        reduced = sent.gradient_s if plan.zero == 0 else sent.scatter_s + sent.gather_s
+        return reduced * c.data_exposed
+    each = 2 * sent.gather_s + sent.scatter_s
+    return count * (longer(stage_s, each, OVERLAP_SHARPNESS) - stage_s + each * c.data_exposed)
+
+
+def _optimizer_s(job: Job, plan: Plan, engine: Engine) -> Real:
+    """Streaming the weights that one device owns, and their states, once; over the slot and back if offloaded."""
+    own = stage_parameters(job.ledger, plan) / (plan.sharing if plan.zero else 1)
+    time: Real = own * OPTIMIZER_BYTES * engine.constants.optimizer_passes / engine.head.bytes_per_s
+    if plan.offload:
+        time = time + own * OFFLOADED_BYTES / engine.host_bytes_per_s
+    return time

@@ -1,0 +1,92 @@
+"""What devices send to each other for one micro-batch and for one step, in seconds, before compute hides any of it.
+
+Neighbours share tensors first, then context, then data; pipeline stages are furthest apart. Experts are spread over
+what lies outside tensor parallelism.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from deepwide.architecture.ledger import Ledger
+from deepwide.arithmetic import least
+from deepwide.cost.collectives import Network, all_gather_s, all_reduce_s, all_to_all_s, group, reduce_scatter_s, send_s
+from deepwide.cost.training.plan import Job, Plan
+from deepwide.cost.training.work import ELEMENT_BYTES
+from deepwide.units import Num, Real
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traffic:
+    """Seconds of one micro-batch forward over all layers (backward takes as long), and of what a step sends once.
+
+    tensor_s     sums over tensor-parallel devices         context_s    keys and values around the ring
+    expert_s     tokens to their experts and back          pipeline_s   one hand-over between two stages
+    gather_s     a stage's weights gathered once           scatter_s    its gradients reduced to their owners
+    gradient_s   its gradients reduced to all that keep a copy
+    """
+
+    tensor_s: Real
+    context_s: Real
+    expert_s: Real
+    pipeline_s: Real
+    gather_s: Real
+    scatter_s: Real
+    gradient_s: Real
+
+
+def traffic(job: Job, plan: Plan, network: Network, *, gradient_bytes: float, weight_bytes: float) -> Traffic:
+    """All that a plan sends; `gradient_bytes` and `weight_bytes` are bytes per parameter on the wire."""
+    ledger, rows = job.ledger, plan.micro_batch * job.sequence / plan.cp
+    whole_bytes = rows * _hidden(ledger) * ELEMENT_BYTES
+    keys_bytes = rows * plan.cp * _cached(ledger) / plan.tp * ELEMENT_BYTES
+    routed_bytes = rows * _routed(ledger) / plan.tp * ELEMENT_BYTES
+    outer = plan.tp * plan.cp
+    sharing = group(network, plan.sharing, plan.tp)
+    here = stage_parameters(ledger, plan)
+    return Traffic(
+        tensor_s=_sums(ledger) * all_reduce_s(whole_bytes, group(network, plan.tp)),
+        context_s=all_gather_s(keys_bytes, group(network, plan.cp, plan.tp)),
+        expert_s=2 * all_to_all_s(routed_bytes, group(network, plan.ep, plan.tp)),
+        pipeline_s=send_s(whole_bytes / plan.tp, network, outer * plan.dp),
+        gather_s=all_gather_s(here * weight_bytes, sharing),
+        scatter_s=reduce_scatter_s(here * gradient_bytes, sharing),
+        gradient_s=all_reduce_s(here * gradient_bytes, group(network, plan.dp * plan.cp, plan.tp)),
+    )
+
+
+def stage_parameters(ledger: Ledger, plan: Plan) -> Real:
+    """Parameters on one device of the heaviest stage: its share of the layers, and one end of the model (or both)."""
+    layers: Real = 0.0
+    ends: Real = 0.0
+    for w in ledger.weights:
+        cut = 1 if w.split == "replicated" else plan.tp
+        if w.part in ("embedding", "position", "head"):
+            ends = ends + w.parameters / cut
+        else:
+            spread = plan.ep if isinstance(w.copies, int) and w.copies > 1 else 1
+            layers = layers + w.parameters / (cut * spread)
+    here: Real = layers / plan.pp + ends / least(plan.pp, 2)
+    return here
+
+
+def _sums(ledger: Ledger) -> Num:
+    """How often tensor parallelism sums the residual stream: once for each branch whose last matrix is cut by rows."""
+    rows = {w.name for w in ledger.weights if w.split == "row"}
+    branches = {op.name.rpartition(".")[0]: op.repeat for op in ledger.ops if op.weight in rows}
+    return sum(branches.values())
+
+
+def _hidden(ledger: Ledger) -> Num:
+    return next(op.n for op in reversed(ledger.ops) if op.kind == "norm")
+
+
+def _cached(ledger: Ledger) -> Num:
+    """Elements of keys and values of one token, all layers."""
+    return sum(c.elements * c.repeat for c in ledger.caches if not c.fixed)
+
+
+def _routed(ledger: Ledger) -> Num:
+    """Elements that one token sends to its experts, all layers."""
+    downs = (op for op in ledger.ops if op.name.endswith("expert_down"))
+    return sum(op.active * op.n * op.repeat for op in downs)

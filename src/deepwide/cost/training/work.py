@@ -1,0 +1,136 @@
+"""The work of one micro-batch on one device, in seconds: matrix products, attention, and what streams between them.
+
+Each is a fold over the ledger's operations, cut as the plan says. Layers are summed as if one device ran every
+pipeline stage; the two ends (embedding and head) stand apart, for the first and the last stage hold them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from deepwide.architecture.flops import Pass, op_flops
+from deepwide.architecture.rows import Op, Scores, Weight
+from deepwide.arithmetic import largest, rounded_up
+from deepwide.cost.roofline import matmul_s, misaligned
+from deepwide.cost.training.engine import Engine
+from deepwide.cost.training.plan import Job, Plan
+from deepwide.facts.training import TrainingConstants
+from deepwide.units import Real
+
+ELEMENT_BYTES = 2  # activations are kept in 16 bits, whatever the products are computed in
+VOCAB_MULTIPLE = 128  # engines pad the vocabulary to a multiple of it on every device
+LOSS_BYTES = 16  # per logit: written and read in 32 bits by the softmax and by its backward pass
+BACKWARD = 2.0  # each product is followed by two, for its input and for its weight
+ATTENTION_BACKWARD = 2.5  # a fused kernel computes the scores again (arXiv:2307.08691, section 4)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """Seconds of one micro-batch forward: the layers' products, attention and streaming, and the two ends."""
+
+    products_s: Real
+    attention_s: Real
+    streaming_s: Real
+    head_s: Real
+    embedding_s: Real
+
+
+def micro_batch_work(job: Job, plan: Plan, engine: Engine) -> Work:
+    """The work of one micro-batch, all layers together."""
+    weights = {w.name: w for w in job.ledger.weights}
+    rows = plan.micro_batch * job.sequence / plan.cp
+    products: Real = 0.0
+    attention: Real = 0.0
+    streaming: Real = 0.0
+    head: Real = 0.0
+    embedding: Real = 0.0
+    for op in job.ledger.ops:
+        weight = weights.get(op.weight)
+        if op.kind == "gather":
+            embedding = embedding + _streamed_s(op, rows, plan, engine)
+        elif op.part == "head":
+            head = head + _head_s(op, weight, rows, plan, engine)
+        elif isinstance(op.how, Scores):
+            attention = attention + _attention_s(op, op.how, job, plan, engine)
+        elif op.kind in ("norm", "activation"):
+            streaming = streaming + op.repeat * _streamed_s(op, rows, plan, engine)
+        else:
+            products = products + op.repeat * _product_s(op, weight, rows, plan, engine)
+    return Work(products_s=products, attention_s=attention, streaming_s=streaming, head_s=head, embedding_s=embedding)
+
+
+def _product_s(op: Op, weight: Weight | None, rows: Real, plan: Plan, engine: Engine) -> Real:
+    """One matrix product of one layer; a scan or a convolution counts as the product of its multiply-adds."""
+    k: Real = op.k
+    n: Real = op.n
+    split = weight.split if weight else "replicated"
+    if split in ("column", "vocabulary"):
+        n = n / plan.tp
+    elif split == "row":
+        k = k / plan.tp
+    elif plan.sequence_parallel:
+        rows = rows / plan.tp
+    copies = weight.copies if weight else 1
+    here = largest(copies / plan.ep, 1)
+    time = matmul_s(rows * op.active, k, n, engine.products, matrices=here, element_bytes=ELEMENT_BYTES)
+    fitting = largest(misaligned(k), misaligned(n))
+    slower: Real = time * fitting / (engine.constants.expert_efficiency if "expert" in op.name else 1)
+    return slower
+
+
+def _head_s(op: Op, weight: Weight | None, rows: Real, plan: Plan, engine: Engine) -> Real:
+    """The output head on every token, in 16 bits, and the softmax over its logits."""
+    if op.kind != "matmul":
+        return _streamed_s(op, rows, plan, engine)
+    cut = plan.tp if weight and weight.split == "vocabulary" else 1
+    n = rounded_up(op.n, VOCAB_MULTIPLE * cut) / cut
+    loss = rows * n * LOSS_BYTES / engine.head.bytes_per_s
+    return matmul_s(rows, op.k, n, engine.head, element_bytes=ELEMENT_BYTES) + loss
+
+
+def _attention_s(op: Op, how: Scores, job: Job, plan: Plan, engine: Engine) -> Real:
+    """Scores and values of all layers: what the mask lets through where a fused kernel knows it, else the square."""
+    c = engine.constants
+    fused = c.score_passes == 0
+    work = Pass(tokens=job.sequence, batch=plan.micro_batch)
+    flops = op_flops(op, work, "hardware" if fused else "counter") / (plan.tp * plan.cp)
+    time: Real = flops / engine.attention_flops_per_s
+    if fused:
+        return time
+    scores = op.repeat * how.heads / plan.tp * job.sequence * job.sequence * plan.micro_batch / plan.cp
+    time = time + scores * ELEMENT_BYTES * c.score_passes / engine.head.bytes_per_s
+    return time * awkward_heads(op.k / how.heads, how.heads / plan.tp)
+
+
+def awkward_heads(head_dim: Real, heads: Real) -> Real:
+    """How much longer attention without a fused kernel takes for heads that its matrix kernels do not fit.
+
+    Measured on A100 at 180B (bigscience-workshop, tr11 chronicles): a width of 108 makes the whole step a third
+    longer, 14 or 26 heads per device instead of 8, 12, 16 or 28 make it 15% longer.
+    """
+    slower: Real = 1 + 5.0 * (head_dim % 8 > 0) + 1.0 * (heads % 4 > 0)
+    return slower
+
+
+def host_s(job: Job, plan: Plan, constants: TrainingConstants) -> Real:
+    """What the host needs to launch all layers of one micro-batch: backward is twice forward.
+
+    A fused softmax wants its batches of scores in fours; without it there are 40% more kernels (fitted on 28 rows of
+    VIA-Research/vTrain where the device waits for the host).
+    """
+    passes = 3 + (plan.recompute == "full")
+    ops = job.ledger.ops
+    routed = sum(op.repeat for op in ops if op.name.endswith("expert_down"))
+    layers: Real = job.layers * constants.layer_launch_s
+    if constants.score_passes > 0:
+        heads = next(op.how.heads for op in ops if isinstance(op.how, Scores))
+        layers = layers * (1 + 0.4 * (heads * plan.micro_batch / plan.tp % 4 > 0))
+    return passes * (layers + routed * constants.expert_launch_s)
+
+
+def _streamed_s(op: Op, rows: Real, plan: Plan, engine: Engine) -> Real:
+    """One pass over elements: in and out once, as often as the engine's kernels really do."""
+    cut = plan.tp if op.kind == "activation" or plan.sequence_parallel else 1
+    elements = rows * op.active * op.n * (op.k + 1) / cut
+    time: Real = elements * ELEMENT_BYTES * engine.constants.elementwise_passes / engine.head.bytes_per_s
+    return time
