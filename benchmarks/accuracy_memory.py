@@ -1,7 +1,7 @@
-"""Memory: what PyTorch keeps for the backward pass, to the byte, and what a serving process held at its peak.
+"""Memory: what PyTorch keeps for the backward pass, to the byte; what a serving process and a training run held.
 
 Baselines: 34 bytes per token, layer and hidden unit for activations (Korthikanti et al. 2022 without scores);
-2 bytes per parameter for a serving process.
+2 bytes per parameter for a serving process; 16 bytes for each parameter that a training device is left with.
 """
 
 from __future__ import annotations
@@ -12,28 +12,23 @@ from pathlib import Path
 from typing import Any
 
 from accuracy_rows import Row, csv_rows
+from training_peaks import CAPACITY_BYTES, Peak, peaks
 
-from deepwide.answers.memory import Load, memory_parts
 from deepwide.answers.models import find_model
 from deepwide.cost.activations.habits import NO_DROPOUT, dropout
 from deepwide.cost.activations.saved import saved_activation_bytes
+from deepwide.cost.eager import eager_bytes
+from deepwide.cost.training.memory import peak_training_bytes, reserved_bytes
 from deepwide.errors import BadInput
 from deepwide.formats.huggingface import read_config
 
-SERVED_SHARE = 0.1  # the interval of a serving process: allocator and framework differ by this much
-PRECISIONS = {
-    "fp8": "fp8",
-    "bf16": "bf16",
-    "fp16": "fp16",
-    "gptq-int8": "int8",
-    "gptq-int4": "int4",
-    "awq-int4": "int4",
-    "awq": "int4",
-}
+SERVED_SHARE = 0.012  # the interval of a serving process: nine in ten of its residuals are smaller
+FORMATS = ("fp8", "bf16", "gptq-int8", "gptq-int4", "awq", "awq-int4")
+HOPPER = ("H20", "H100", "H200")
 
 
 def rows(folder: Path) -> Iterator[Row]:
-    """Saved activations, then serving processes."""
+    """Saved activations, then serving processes, then training runs."""
     configs: dict[str, Any] = {}
     for path in sorted(folder.glob("activations*.json")):
         configs.update(json.loads(path.read_text("utf-8")))
@@ -43,6 +38,8 @@ def rows(folder: Path) -> Iterator[Row]:
     for case in csv_rows(folder, "inference_cases*.csv"):
         if case["metric"] == "memory_gib":
             yield _served(case)
+    for peak in peaks(csv_rows(folder, "training_cases*.csv")):
+        yield _trained(peak)
 
 
 def _saved(case: dict[str, str], configs: dict[str, Any]) -> Row:
@@ -84,16 +81,19 @@ def _served(case: dict[str, str]) -> Row:
         model = find_model(case["model"])
     except BadInput as error:
         return Row(id=label, source=source, excluded=str(error))
-    context = int(float(case["input_len"] or 1)) + int(float(case["output_len"] or 0))
-    load = Load(
-        weights=PRECISIONS[case["precision"].lower()],
-        context=context,
-        batch=int(float(case["batch"] or 1)),
-        chunk=_read_at_once(case),
-        fused=False,
+    kind = case["precision"].lower()
+    predicted = (
+        eager_bytes(
+            model.ledger,
+            kind="awq" if kind.startswith("awq") else kind,
+            read=int(float(case["input_len"] or 1)),
+            written=int(float(case["output_len"] or 0)),
+            batch=int(float(case["batch"] or 1)),
+            peak="peak" in case["note"],
+            chip="hopper" if case["gpu"].startswith(HOPPER) else "ampere",
+        )
+        / 2**30
     )
-    parts = memory_parts(model, load)
-    predicted = (sum(parts.values()) - parts["overhead"]) / 2**30  # the allocator does not see the context
     return Row(
         id=label,
         source=source,
@@ -105,9 +105,23 @@ def _served(case: dict[str, str]) -> Row:
     )
 
 
-def _read_at_once(case: dict[str, str]) -> int:
-    """A stated peak was reached while the whole prompt was read; otherwise what is held while generating is meant."""
-    return max(1, int(float(case["input_len"] or 1))) if "peak" in case["note"] else 1
+def _trained(peak: Peak) -> Row:
+    source = f"{peak.source.split('/')[-1]}, training"
+    if peak.run is None:
+        return Row(id=peak.label, source=source, excluded=peak.excluded)
+    run = peak.run
+    memory = peak_training_bytes(run.architecture, run.job, run.plan, run.habits)
+    predicted = float(reserved_bytes(memory, CAPACITY_BYTES, run.habits)) / 2**30
+    left = run.plan.devices if run.plan.zero == 3 else run.plan.tp * run.plan.pp
+    return Row(
+        id=peak.label,
+        source=source,
+        published=peak.published_gib,
+        predicted=predicted,
+        low=predicted * (1 - run.habits.spread),
+        high=predicted * (1 + run.habits.spread),
+        baseline=16 * run.job.ledger.parameters() / left / 2**30,
+    )
 
 
 def _unusable(case: dict[str, str]) -> str:
@@ -115,6 +129,6 @@ def _unusable(case: dict[str, str]) -> str:
         return f"tier {case['tier']}: {case['note'] or 'not a plain memory measurement'}"
     if int(float(case["n_gpus"] or 1)) != 1:
         return "several devices, how the model was split is not stated"
-    if case["precision"].lower() not in PRECISIONS:
+    if case["precision"].lower() not in FORMATS:
         return f"precision {case['precision']} has no counterpart"
     return ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, cast
 
 from deepwide.answers.load import LARGEST_BATCH, SEARCHED_CONTEXT, Load, checked
 from deepwide.answers.models import Model, find_model
@@ -21,6 +21,9 @@ from deepwide.cost.memory import (
     weights_bytes,
 )
 from deepwide.cost.precision import cache_bits, precision
+from deepwide.cost.training.memory import working_bytes
+from deepwide.cost.training.memory_habits import PYTORCH
+from deepwide.cost.training.plan import Plan, Recompute
 from deepwide.facts.accelerators import Accelerator, accelerator, memory_for_use_bytes
 
 PARTS = ("weights", "kv_cache", "activation", "gradient", "optimizer", "overhead")
@@ -148,15 +151,25 @@ def _training_parts(model: Model, load: Load) -> dict[str, int]:
 
 
 def _training_activation_bytes(model: Model, load: Load) -> int:
+    """What is kept for the backward pass, and what its widest moment needs beside: logits, gathered weights."""
+    architecture = model.described()
     saved = saved_activation_bytes(
-        model.described(),
+        architecture,
         batch=load.batch,
         tokens=load.context,
         attention=load.attention,
         dtype="bf16",
         recompute=load.recompute,
     )
-    return int(saved)
+    working = working_bytes(
+        architecture,
+        model.ledger,
+        batch=load.batch,
+        tokens=load.context,
+        plan=Plan(dp=load.devices, zero=cast(Any, load.zero), recompute=cast(Recompute, load.recompute)),
+        habits=replace(PYTORCH, flash=load.attention != "eager"),
+    )
+    return int(saved) + int(working)
 
 
 def _trainable(model: Model, load: Load) -> int:

@@ -10,6 +10,7 @@ from fractions import Fraction
 
 from deepwide.architecture.ledger import Ledger
 from deepwide.architecture.rows import Cache, Weight
+from deepwide.arithmetic import least
 from deepwide.cost.precision import GgufMix, Precision, stored_bytes
 from deepwide.errors import BadInput, did_you_mean
 from deepwide.units import Num
@@ -58,19 +59,16 @@ def cached_elements(cache: Cache, context: Num) -> Num:
         return cache.elements
     if cache.window is None:
         return cache.elements * context
-    if isinstance(context, int) and isinstance(cache.window, int):
-        return cache.elements * min(context, cache.window)
-    import numpy as np
-
-    return cache.elements * np.minimum(context, cache.window)
+    kept: Num = cache.elements * least(context, cache.window)
+    return kept
 
 
 def inference_activation_bytes(ledger: Ledger, *, batch: Num, tokens: Num, fused: bool = True, tp: int = 1) -> Num:
     """Bytes alive at once while `tokens` of each sequence are read, in 16 bits, with fused attention.
 
     tokens * batch * 2 (2 hidden + the widest branch: all its projections side by side) + 4 vocab * batch
-    The last term is the logits of the last token in fp32. An activation that is not `fused` into its neighbours
-    stands beside its input. What a kernel needs inside itself is left out.
+    The last term is the logits of the last token in fp32. Where nothing is `fused` an activation stands beside its
+    input, and so do the embeddings and the layer's input: 4 hidden. What a kernel needs inside itself is left out.
     """
     branches: dict[str, Num] = {}
     logits: Num = 0
@@ -83,7 +81,8 @@ def inference_activation_bytes(ledger: Ledger, *, batch: Num, tokens: Num, fused
             branches[branch] = branches.get(branch, 0) + op.n * op.active
     hidden = max((op.n for op in ledger.ops if op.kind == "norm"), default=0)
     widest = max(branches.values(), default=0)
-    return 2 * tokens * batch * (2 * hidden + -(-widest // tp)) + -(-logits // tp)
+    streams = 2 if fused else 4
+    return 2 * tokens * batch * (streams * hidden + -(-widest // tp)) + -(-logits // tp)
 
 
 def _adamw(w: Weight) -> Num:

@@ -115,15 +115,27 @@ def megatron_activation_bytes(
                 kept = sharding.token_bytes(element_bytes * stack.hidden, 0)
             else:
                 scored = 0 if flash or recompute == "selective" else tokens
-                kept = _layer_bytes(run.layer, stack.hidden, scored, flash, dropout, element_bytes, sharding)
+                kept = sharding.token_bytes(
+                    *kept_per_token(
+                        run.layer,
+                        stack.hidden,
+                        scored=scored,
+                        flash=flash,
+                        dropout=dropout,
+                        element_bytes=element_bytes,
+                    )
+                )
             total = total + rows * kept * run.layers
     return total
 
 
-def _layer_bytes(
-    layer: Layer, hidden: Num, scored: Num, flash: bool, dropout: bool, element_bytes: Num, sharding: Sharding
-) -> Real:
-    """Bytes per token of one layer, branch by branch; `scored` keys have their scores kept."""
+def kept_per_token(
+    layer: Layer, hidden: Num, *, scored: Num = 0, flash: bool = False, dropout: bool = True, element_bytes: Num = 2
+) -> tuple[Num, Num]:
+    """Bytes per token that one layer keeps, branch by branch: (what tensor parallelism leaves whole, what it cuts).
+
+    Each token keeps its scores on `scored` keys: 0 where a flash kernel keeps none, or where they are recomputed.
+    """
     whole: Num = 0
     split: Num = 0
     for branch in layer.branches:
@@ -132,7 +144,7 @@ def _layer_bytes(
         whole = whole + _branch_bytes(hidden, element_bytes, dropout) + element_bytes * copies
         split = split + element_bytes * _inner_width(branch.body, hidden)
         split = split + _score_bytes(heads * scored, element_bytes, dropout) + STATISTIC_BYTES * heads * flash
-    return sharding.token_bytes(whole, split)
+    return whole, split
 
 
 def _inner_width(body: Body, hidden: Num) -> Num:
