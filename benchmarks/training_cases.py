@@ -99,6 +99,7 @@ class Case:
     micro_batch: int | None = None
     recompute: Recompute = "none"
     zero: int = 0
+    shard: int | None = None
     sequence_parallel: bool = False
     trainable: str = "all"
     step_s: float = 0.0
@@ -130,7 +131,7 @@ class Case:
     def plans(self) -> list[Plan]:
         """The plan as published; several where it left out the micro-batch."""
         each = self.numbers["global_batch"] // self.numbers["dp"]
-        choices = [self.micro_batch] if self.micro_batch else [m for m in MICRO_BATCHES if each % m == 0]
+        choices = [self.micro_batch] if self.micro_batch else [m for m in MICRO_BATCHES if m == 1 or each % m == 0]
         axes = {name: self.numbers[name] for name in ("dp", "tp", "pp", "cp", "ep", "interleave")}
         return [
             Plan(
@@ -138,6 +139,7 @@ class Case:
                 micro_batch=m,
                 recompute=self.recompute,
                 zero=self.zero,  # type: ignore[arg-type]  # read from a table of 0 to 3
+                shard=self.shard,
                 sequence_parallel=self.sequence_parallel,
             )
             for m in choices
@@ -152,6 +154,13 @@ def cases(folder: Path) -> Iterator[Case]:
 
 def case(row: dict[str, str]) -> Case:
     """One row; `excluded` says why where it cannot be predicted."""
+    try:
+        return _read(row)
+    except (ValueError, ZeroDivisionError) as error:  # a cell that is no number, or 0 devices
+        return Case(id=_label(row), source=row["source"].split("@")[0], excluded=f"a cell cannot be read: {error}")
+
+
+def _read(row: dict[str, str]) -> Case:
     name, source = _label(row), row["source"].split("@")[0]
     site = next((s for word, s in SITES.items() if word in row["source"]), None)
     reason = _unusable(row, site)
@@ -162,23 +171,31 @@ def case(row: dict[str, str]) -> Case:
         described = _described(row, site)
     except BadInput as error:
         return Case(id=name, source=source, excluded=str(error))
-    found = Case(
+    numbers = _numbers(row)
+    if min([*numbers.values(), *described.get("sizes", {}).values()]) < 1 or not float(row["step_time_s"]) > 0:
+        return Case(id=name, source=source, excluded="a size or a time is not positive")
+    return Case(
         id=name,
         source=source,
         site=site,
         device=device,
         format=_format(row["precision"]),
-        numbers=_numbers(row),
+        numbers=numbers,
         micro_batch=_micro_batch(row),
         recompute=_recompute(row, site),
         zero=_zero(row, site),
+        shard=_shard(row),
         sequence_parallel=site.sequence_parallel or "sequence" in row["recompute"],
         trainable=row["objective"],
         step_s=float(row["step_time_s"]),
         peak_bytes=float(row["peak_mem_gib"]) * 2**30 if row["peak_mem_gib"] else None,
         **described,
     )
-    return found
+
+
+def _whole(text: str, otherwise: int = 0) -> int:
+    """A whole number as these tables write them, "8" or "8.0"; `otherwise` where the cell is empty."""
+    return int(float(text)) if text else otherwise
 
 
 def _label(row: dict[str, str]) -> str:
@@ -199,10 +216,10 @@ def _unusable(row: dict[str, str], site: Site | None) -> str:
     for name in ("n_gpus", "seq_len", "global_batch", "tp", "pp"):
         if not row[name]:
             return f"{name} is not stated"
-    axes = [int(float(row[name] or 1)) for name in ("tp", "pp", "cp")]
-    if int(row["n_gpus"]) % (axes[0] * axes[1] * axes[2]):
+    axes = [_whole(row[name], 1) for name in ("tp", "pp", "cp")]
+    if _whole(row["n_gpus"]) % (axes[0] * axes[1] * axes[2]):
         return "its mesh does not multiply to its devices"
-    if row["dp"] and int(float(row["dp"])) * axes[0] * axes[1] * axes[2] != int(row["n_gpus"]):
+    if row["dp"] and _whole(row["dp"]) * axes[0] * axes[1] * axes[2] != _whole(row["n_gpus"]):
         return "its mesh does not multiply to its devices"
     return _contradiction(row)
 
@@ -224,24 +241,27 @@ def _described(row: dict[str, str], site: Site) -> dict[str, Any]:
     words = re.sub(r"\s*\(.*\)", "", row["model"]).lower()
     layers = row["n_layers"] or _layers(row)
     if layers and row["hidden"] and (row["heads"] or site.runtime.endswith("jean-zay")):
-        hidden = int(row["hidden"])
-        heads = int(row["heads"] or 64)  # what the 180B runs of that source used unless they say otherwise
+        hidden = _whole(row["hidden"])
+        heads = _whole(row["heads"], 64)  # what the 180B runs of that source used unless they say otherwise
         gated = any(word in words for word in GATED) or row["kv_heads"] not in ("", str(heads))
         sizes = {
             "layers": int(layers),
             "hidden": hidden,
             "heads": heads,
-            "ffn": int(row["ffn"] or 4 * hidden),
-            "vocab": int(row["vocab"] or 50257),
+            "ffn": _whole(row["ffn"], 4 * hidden),
+            "vocab": _whole(row["vocab"], 50257),
         }
         if gated:
-            sizes["kv_heads"] = int(row["kv_heads"] or heads)
+            sizes["kv_heads"] = _whole(row["kv_heads"], heads)
         return {"family": "llama" if gated else "gpt2", "sizes": sizes}
     cut = re.fullmatch(r"(.*)-cut-to-(\d+)-layers", words)
     stem = cut[1] if cut else words
     name = MODELS.get(stem, stem.replace("_", "-").replace(" ", "-"))
     name = f"{name},layers={cut[2]}" if cut else name
-    _named(name)
+    try:
+        _named(name)
+    except BadInput:
+        raise BadInput("its shape is not stated, and the catalogue has no model of its name") from None
     return {"model": name}
 
 
@@ -250,8 +270,8 @@ def _layers(row: dict[str, str]) -> str:
     size = re.fullmatch(r"gpt-([0-9.]+)B", row["model"])
     if not size or not row["hidden"] or not row["vocab"]:
         return ""
-    hidden = int(row["hidden"])
-    return str(round((float(size[1]) * 1e9 - int(row["vocab"]) * hidden) / (12 * hidden**2)))
+    hidden = _whole(row["hidden"])
+    return str(round((float(size[1]) * 1e9 - _whole(row["vocab"]) * hidden) / (12 * hidden**2)))
 
 
 @cache
@@ -265,18 +285,19 @@ def _decoder(family: str, sizes: tuple[tuple[str, int], ...]) -> Ledger:
 
 
 def _numbers(row: dict[str, str]) -> dict[str, int]:
-    axes = {name: int(float(row[name] or 1)) for name in ("tp", "pp", "cp", "ep")}
-    dp = int(row["n_gpus"]) // (axes["tp"] * axes["pp"] * axes["cp"])
-    interleave = int(float(row["vp"] or 0)) or (2 if "Interleaved" in row["note"] else 1)
-    whole = {"sequence": int(row["seq_len"]), "global_batch": int(float(row["global_batch"]))}
+    axes = {name: _whole(row[name], 1) for name in ("tp", "pp", "cp", "ep")}
+    dp = _whole(row["n_gpus"]) // (axes["tp"] * axes["pp"] * axes["cp"])
+    interleave = _whole(row["vp"]) or (2 if "Interleaved" in row["note"] else 1)
+    whole = {"sequence": _whole(row["seq_len"]), "global_batch": _whole(row["global_batch"])}
     return {**axes, "dp": dp, "interleave": interleave, **whole}
 
 
 def _micro_batch(row: dict[str, str]) -> int | None:
     """torchtitan's pipelines cut the stated local batch into single sequences."""
-    if "torchtitan" in row["source"] and int(row["pp"]) > 1:
+    if "torchtitan" in row["source"] and _whole(row["pp"]) > 1:
         return 1
-    return int(float(row["micro_batch"])) if row["micro_batch"] else None
+    stated = _whole(row["micro_batch"])
+    return stated if stated > 0 else None
 
 
 def _recompute(row: dict[str, str], site: Site) -> Recompute:
@@ -292,6 +313,12 @@ def _zero(row: dict[str, str], site: Site) -> int:
     if "shard_grad" in said:
         return 2
     return 1 if "zero1" in said else 0 if said in ("none", "zero0") else site.zero
+
+
+def _shard(row: dict[str, str]) -> int | None:
+    """How many devices share one copy, where fewer than all: "zero1(size=8)"."""
+    size = re.search(r"size=(\d+)", row["zero/fsdp"])
+    return int(size[1]) if size else None
 
 
 def _format(precision: str) -> str:

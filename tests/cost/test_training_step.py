@@ -188,3 +188,12 @@ def test_the_nearest_profile_is_found() -> None:
     assert training_profile(runtime, "no-such-device", "bf16").accelerator == ANY
     with pytest.raises(BadInput, match="runtime='megatorn' is unknown; did you mean megatron"):
         training_profile("megatorn", "h100-sxm", "bf16")
+
+
+def test_sharing_within_a_node_gathers_over_the_near_wire_alone() -> None:
+    job = Job(ledger=find_model("llama-2-7b").ledger, layers=32, sequence=4096, global_batch=256)
+    whole, hybrid = (
+        traffic(job, Plan(dp=64, zero=3, shard=s), A100.network, gradient_bytes=2, weight_bytes=2) for s in (None, 8)
+    )
+    assert hybrid.gather_s < whole.gather_s
+    assert hybrid.copies_s > whole.copies_s == 0

@@ -152,10 +152,11 @@ def _both_ways_s(work: Work, job: Job, plan: Plan, c: TrainingConstants) -> Real
 def _data_s(sent: Traffic, plan: Plan, count: Real, stage_s: Real, c: TrainingConstants) -> Real:
     """What data parallelism adds: its traffic hides behind the backward pass, or behind the layers that compute."""
     if plan.zero < 3:
-        reduced = sent.gradient_s if plan.zero == 0 else sent.scatter_s + sent.gather_s
+        reduced = sent.gradient_s if plan.zero == 0 else sent.scatter_s + sent.copies_s + sent.gather_s
         return reduced * c.data_exposed
     each = 2 * sent.gather_s + sent.scatter_s
-    return count * (longer(stage_s, each, OVERLAP_SHARPNESS) - stage_s + each * c.data_exposed)
+    overlapped = longer(stage_s, each, OVERLAP_SHARPNESS) - stage_s
+    return count * (overlapped + each * c.data_exposed) + sent.copies_s * c.data_exposed
 
 
 def _optimizer_s(job: Job, plan: Plan, engine: Engine) -> Real:

@@ -23,7 +23,8 @@ class Traffic:
     tensor_s     sums over tensor-parallel devices         context_s    keys and values around the ring
     expert_s     tokens to their experts and back          pipeline_s   one hand-over between two stages
     gather_s     a stage's weights gathered once           scatter_s    its gradients reduced to their owners
-    gradient_s   its gradients reduced to all that keep a copy
+    copies_s     each owner's share reduced with the owners of other copies
+    gradient_s   its gradients reduced to all, where nothing is shared
     """
 
     tensor_s: Real
@@ -32,6 +33,7 @@ class Traffic:
     pipeline_s: Real
     gather_s: Real
     scatter_s: Real
+    copies_s: Real
     gradient_s: Real
 
 
@@ -43,6 +45,7 @@ def traffic(job: Job, plan: Plan, network: Network, *, gradient_bytes: float, we
     routed_bytes = rows * _routed(ledger) / plan.tp * ELEMENT_BYTES
     outer = plan.tp * plan.cp
     sharing = group(network, plan.sharing, plan.tp)
+    copies = group(network, plan.dp * plan.cp / plan.sharing, plan.tp * plan.sharing)
     here = stage_parameters(ledger, plan)
     return Traffic(
         tensor_s=_sums(ledger) * all_reduce_s(whole_bytes, group(network, plan.tp)),
@@ -51,6 +54,7 @@ def traffic(job: Job, plan: Plan, network: Network, *, gradient_bytes: float, we
         pipeline_s=send_s(whole_bytes / plan.tp, network, outer * plan.dp),
         gather_s=all_gather_s(here * weight_bytes, sharing),
         scatter_s=reduce_scatter_s(here * gradient_bytes, sharing),
+        copies_s=all_reduce_s(here / plan.sharing * gradient_bytes, copies),
         gradient_s=all_reduce_s(here * gradient_bytes, group(network, plan.dp * plan.cp, plan.tp)),
     )
 
