@@ -71,6 +71,25 @@ def parse_bytes(text: str | int, what: str = "size") -> int:
     return round(_quantity(text.upper(), BYTES, what))
 
 
+def parse_bytes_per_s(text: str | float, what: str = "rate") -> float:
+    """A rate in bytes per second: 400 Gb/s and 400 Gbps are bits, 50 GB/s is bytes.
+
+    >>> parse_bytes_per_s("400 Gb/s")
+    50000000000.0
+    """
+    import re
+
+    said = text if isinstance(text, str) else f"{text} B/s"
+    found = re.fullmatch(r"([0-9.]+(?:e[0-9]+)?) ?([kMGT]?)(b|B|bit|byte)(?:/s|ps)", said.strip(), re.ASCII)
+    try:
+        value = float(found[1]) * COUNTS[found[2]] / (8 if found[3] in ("b", "bit") else 1) if found else 0.0
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise BadInput(f"{what}={text!r} is not a rate; give one such as 400 Gb/s (bits) or 50 GB/s (bytes)")
+    return value
+
+
 def _scaled(value: float, steps: list[tuple[float, str]], digits: int) -> str:
     for scale, word in steps:
         if abs(value) >= scale:

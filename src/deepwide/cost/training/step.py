@@ -54,10 +54,16 @@ class Step:
 
 
 class Effort(NamedTuple):
-    """What one micro-batch takes before it is laid on a schedule, all layers together."""
+    """What one micro-batch takes before it is laid on a schedule, all layers together; and what a device has of it.
+
+    share        of the layers, on the fullest stage
+    parameters   on one device of it
+    """
 
     work: Work
     sent: Traffic
+    share: Real
+    parameters: Real
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,10 +91,14 @@ def step_time(job: Job, plan: Plan, engine: Engine) -> Step:
 
 
 def effort(job: Job, plan: Plan, engine: Engine) -> Effort:
-    """Work and traffic; neither asks what is recomputed, or what ZeRO shares, so that such plans can have one of it."""
+    """All that does not ask what is recomputed, or what ZeRO shares: plans that differ in these can have one of it."""
     c = engine.constants
-    sent = traffic(job, plan, engine.network, gradient_bytes=c.gradient_bytes, weight_bytes=WEIGHT_BYTES)
-    return Effort(micro_batch_work(job, plan, engine), sent)
+    return Effort(
+        work=micro_batch_work(job, plan, engine),
+        sent=traffic(job, plan, engine.network, gradient_bytes=c.gradient_bytes, weight_bytes=WEIGHT_BYTES),
+        share=pieces(job.layers, plan.pp * plan.interleave) * plan.interleave / job.layers,
+        parameters=stage_parameters(job.ledger, plan),
+    )
 
 
 def scheduled(job: Job, plan: Plan, engine: Engine, made: Effort) -> Step:
@@ -98,7 +108,7 @@ def scheduled(job: Job, plan: Plan, engine: Engine, made: Effort) -> Step:
     count = plan.micro_batches(job.global_batch)
     bubble = (plan.pp - 1) / plan.interleave * stage.middle_s
     data = _data_s(sent, plan, count, stage.middle_s + stage.ends_s, c)
-    optimizer = _optimizer_s(job, plan, engine)
+    optimizer = _optimizer_s(plan, engine, made.parameters)
     running = count * (stage.middle_s + stage.ends_s) + bubble + data + optimizer + c.step_s
     waiting = running * c.jitter_share * log2(plan.devices)
     return Step(
@@ -118,7 +128,7 @@ def scheduled(job: Job, plan: Plan, engine: Engine, made: Effort) -> Step:
 
 def stage_time(job: Job, plan: Plan, engine: Engine, made: Effort) -> Stage:
     """One micro-batch on the fullest stage: its share of what all layers together take."""
-    c, work, sent = engine.constants, made.work, made.sent
+    c, work, sent, share = engine.constants, made.work, made.sent, made.share
     again = 1 if plan.recompute == "full" else 0
     compute = _both_ways_s(work, job, plan, c)
     tensor = sent.tensor_s * (2 + again) * c.tensor_exposed
@@ -126,7 +136,6 @@ def stage_time(job: Job, plan: Plan, engine: Engine, made: Effort) -> Stage:
     expert = sent.expert_s * (2 + again) * c.expert_exposed
     device = compute + tensor + context + expert
     waiting = longer(device, host_s(job, plan, c), HOST_SHARPNESS) - device
-    share = pieces(job.layers, plan.pp * plan.interleave) * plan.interleave / job.layers
     piped = least(plan.pp - 1, 1)  # 1 where there is a pipeline
     return Stage(
         compute_s=share * compute,
@@ -150,18 +159,23 @@ def _both_ways_s(work: Work, job: Job, plan: Plan, c: TrainingConstants) -> Real
 
 
 def _data_s(sent: Traffic, plan: Plan, count: Real, stage_s: Real, c: TrainingConstants) -> Real:
-    """What data parallelism adds: its traffic hides behind the backward pass, or behind the layers that compute."""
+    """What data parallelism adds: its traffic hides behind the backward pass, or behind the layers that compute.
+
+    Shared gradients (ZeRO 2) go to their owners after every micro-batch, shared weights (ZeRO 3) come and go with it.
+    """
+    if plan.zero == 0:
+        return sent.gradient_s * c.data_exposed
     if plan.zero < 3:
-        reduced = sent.gradient_s if plan.zero == 0 else sent.scatter_s + sent.copies_s + sent.gather_s
-        return reduced * c.data_exposed
+        often = count if plan.zero == 2 else 1
+        return (often * sent.scatter_s + sent.copies_s + sent.gather_s) * c.data_exposed
     each = 2 * sent.gather_s + sent.scatter_s
     overlapped = longer(stage_s, each, OVERLAP_SHARPNESS) - stage_s
     return count * (overlapped + each * c.data_exposed) + sent.copies_s * c.data_exposed
 
 
-def _optimizer_s(job: Job, plan: Plan, engine: Engine) -> Real:
+def _optimizer_s(plan: Plan, engine: Engine, parameters: Real) -> Real:
     """Streaming the weights that one device owns, and their states, once; over the slot and back if offloaded."""
-    own = stage_parameters(job.ledger, plan) / (plan.sharing if plan.zero else 1)
+    own = parameters / (plan.sharing if plan.zero else 1)
     time: Real = own * OPTIMIZER_BYTES * engine.constants.optimizer_passes / engine.head.bytes_per_s
     if plan.offload:
         time = time + own * OFFLOADED_BYTES / engine.host_bytes_per_s

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from deepwide.architecture.ledger import Ledger
-from deepwide.arithmetic import least
+from deepwide.arithmetic import largest, least
 from deepwide.cost.collectives import Network, all_gather_s, all_reduce_s, all_to_all_s, group, reduce_scatter_s, send_s
 from deepwide.cost.training.plan import Job, Plan
 from deepwide.cost.training.work import ELEMENT_BYTES
@@ -67,9 +67,10 @@ def stage_parameters(ledger: Ledger, plan: Plan) -> Real:
         cut = 1 if w.split == "replicated" else plan.tp
         if w.part in ("embedding", "position", "head"):
             ends = ends + w.parameters / cut
+        elif isinstance(w.copies, int) and w.copies > 1:
+            layers = layers + w.parameters / largest(plan.ep, plan.tp)  # experts are whole, or cut where they are few
         else:
-            spread = plan.ep if isinstance(w.copies, int) and w.copies > 1 else 1
-            layers = layers + w.parameters / (cut * spread)
+            layers = layers + w.parameters / cut
     here: Real = layers / plan.pp + ends / least(plan.pp, 2)
     return here
 
