@@ -97,7 +97,8 @@ def _scanned(op: Op, work: Pass, convention: Convention) -> Num:
     if not isinstance(chunks, Chunks) or op.rows is not None or (isinstance(new, int) and new == 1):
         return rows * op.k * op.n
     if convention == "hardware":
-        return rows * (op.k * op.n + least(chunks.tokens, new) * chunks.pairs)
+        pairs: Num = least(chunks.tokens, new) * chunks.pairs
+        return rows * (op.k * op.n + pairs)
     number = (new + chunks.tokens - 1) // chunks.tokens
     filled = number * chunks.tokens * (op.k * op.n + chunks.tokens * chunks.pairs)
     return work.batch * (filled + (number + 1) * (number + 1) * chunks.carried)
@@ -135,7 +136,8 @@ def _kept(op: Op, how: Scores, keys: Num, new: Num) -> Num:
     """Keys that an unfused run multiplies with: all, whatever the mask, but a windowed cache keeps its window alone."""
     if how.window is None or how.keys != op.stream or how.key_rows is not None:
         return keys
-    return new + least(keys - new, how.window - 1)
+    kept: Num = new + least(keys - new, how.window - 1)
+    return kept
 
 
 def _seen(how: Scores, flops_per_pair: Num, new: Num, keys: Num) -> Num:
@@ -154,6 +156,6 @@ def _seen(how: Scores, flops_per_pair: Num, new: Num, keys: Num) -> Num:
 
 def _beyond(keys: Num, window: Num) -> Num:
     """Pairs further apart than the window among the first `keys` tokens: 0 + 1 + ... + (keys - window)."""
-    over = keys - least(keys, window)
+    over: Num = keys - least(keys, window)
     return over * (over + 1) // 2
 
