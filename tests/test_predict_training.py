@@ -122,9 +122,15 @@ def test_a_model_that_states_no_context_reads_4096_tokens():
 
 
 @given(st.integers(1, 10**6), st.integers(1, 10**5))
-def test_the_default_batch_is_about_four_million_tokens_and_at_least_a_sequence(devices, sequence):
+def test_the_default_batch_is_four_million_tokens_and_grows_with_many_devices(devices, sequence):
     tokens = default_batch(devices, sequence) * sequence
-    assert 2**22 / 1.5 <= tokens <= 2**22 * 1.5
+    expected = min(max(2**22, 1024 * devices), 2**26)
+    assert expected / 1.5 <= tokens <= expected * 1.5
+
+
+@pytest.mark.parametrize(("devices", "expected"), [(8, 512), (2048, 512), (4096, 512), (16_384, 2048)])
+def test_the_default_batch_is_what_large_runs_took(devices, expected):
+    assert expected == default_batch(devices, 8192)
 
 
 @given(st.sampled_from([16, 32, 64]), st.sampled_from([2, 4]))
@@ -177,6 +183,83 @@ def test_a_plan_that_does_not_fit_is_told_what_would_fit():
     assert any("zero=" in remedy or "--plan auto" in remedy for remedy in answer.remedies)
 
 
+def fitting(remedy: str, question: dict) -> Training:
+    """The answer to the question with that remedy."""
+    question, text = dict(question), remedy
+    if " in the plan (" in remedy:
+        changed = dict(pair.split("=") for pair in remedy.partition(" in the plan")[0].split(","))
+        kept = dict(pair.split("=") for pair in question["plan"].split(","))
+        question["plan"] = ",".join(f"{k}={v}" for k, v in {**kept, **changed}.items())
+    else:
+        words = text.partition(":")[0].split()
+        question |= {
+            k.removeprefix("--"): int(v) if v.isdigit() else v for k, v in zip(*[iter(words)] * 2, strict=True)
+        }
+    return predict_training(question.pop("model"), **question)
+
+
+SHORT = [
+    {"model": "llama-3-8b", "devices": 16, "plan": "zero=0,micro_batch=4"},
+    {"model": "llama-3-8b", "devices": 16, "plan": "tp=2,pp=2,interleave=4,micro_batch=8"},
+    {"model": "llama-3-8b", "devices": 16, "plan": "shard=16,micro_batch=2", "runtime": "torchtitan"},
+    {"model": "mixtral-8x7b", "devices": 16, "plan": "ep=8,zero=1"},
+    {"model": "llama-3-70b", "devices": 16, "plan": "tp=8,recompute=full"},
+    {"model": "llama-3-70b", "devices": 8, "plan": "auto"},
+    {"model": "llama-2-7b", "devices": 1, "plan": "auto"},
+    {"model": "llama-3-70b", "devices": 1, "plan": "auto", "on": "a100"},
+]
+
+
+@pytest.mark.parametrize("question", SHORT, ids=lambda q: f"{q['model']} {q['plan']}")
+def test_every_remedy_that_is_named_fits_when_it_is_tried(question):
+    question = {"on": "h100", **question}
+    answer = fitting("", question)
+    assert not answer.fits
+    assert answer.remedies
+    for remedy in answer.remedies:
+        assert fitting(remedy, question).fits, remedy
+
+
+def test_an_accelerator_without_bf16_trains_in_fp16_and_it_is_said():
+    answer = asked(on="v100", devices=16)
+    assert answer.run.precision == "fp16"
+    assert "precision=fp16 assumed: v100-sxm-32gb has no bf16" in answer.notes
+
+
+def test_where_nobody_measured_the_range_is_at_least_that_of_an_unknown_engine():
+    assert training_profile("jax", "tpu-v5p", "bf16").spread < asked(on="tpu-v5p").basis["spread"]
+    assert asked(on="tpu-v5p").basis["spread"] == training_profile("any", "tpu-v5p", "bf16").spread
+
+
+def test_tensor_parallelism_stays_in_a_node_where_leaving_it_gains_little():
+    answer = predict_training("llama-3.1-405b", on="h100", devices=16_384)
+    assert answer.plan["tp"] <= 8
+    assert all("beyond a node" in each.why for each in answer.runners_up if each.fits and each.step_s < answer.step_s)
+
+
+def test_llama_3_405b_on_16384_h100_takes_the_step_that_was_published():
+    """400 TFLOP/s on each of 16,384, 430 on each of 8,192: Grattafiori et al. 2024, arXiv:2407.21783, table 4."""
+    for dp, published in ((128, 400e12), (64, 430e12)):
+        plan = f"tp=8,pp=16,dp={dp},interleave=4"
+        answer = predict_training("llama-3.1-405b", on="h100", devices=128 * dp, global_batch=2048, plan=plan)
+        assert answer.flops_per_step / answer.step_s / answer.devices == pytest.approx(published, rel=0.05)
+
+
+def test_a_model_without_attention_runs_on_an_engine_that_keeps_scores():
+    assert asked("mamba-2.8b", runtime="megatron", plan="micro_batch=1").step_s > 0
+
+
+def test_a_recommended_plan_leaves_room_for_what_an_allocator_cannot_use():
+    answer = asked(plan="auto", devices=64, global_batch=256)
+    assert answer.memory_bytes <= 0.95 * answer.capacity_bytes
+    assert answer.memory["overhead_bytes"] > 0
+
+
+def test_without_recomputation_both_utilisations_are_one():
+    answer = asked(plan="zero=1,tp=4")
+    assert answer.hfu == answer.mfu
+
+
 def test_more_devices_hold_what_few_cannot_and_adapters_need_least():
     whole, adapters = asked("llama-3-70b", plan="tp=8"), asked("llama-3-70b", plan="tp=8", trainable="lora")
     assert adapters.memory_bytes < whole.memory_bytes
@@ -218,6 +301,7 @@ REFUSALS = [
     ({"plan": "tp=2,microbatch=1"}, "no key called 'microbatch'; did you mean micro_batch?"),
     ({"plan": "tp=2,tp=4"}, "tp is given twice"),
     ({"plan": "fast"}, "'fast' is not key=value"),
+    ({"plan": "=8"}, "'=8' is not key=value"),
     ({"plan": ""}, "is not key=value"),
     ({"plan": "recompute=ful"}, "did you mean full?"),
     ({"plan": "tp=0"}, "tp=0 must lie between 1"),
@@ -227,7 +311,7 @@ REFUSALS = [
     ({"plan": "ep=2"}, "ep=2 does not divide a model without experts"),
     ({"plan": "cp=4", "sequence": 4100}, "2 * cp = 8 does not divide sequence=4100"),
     ({"plan": "interleave=2"}, "pp=1 has none"),
-    ({"plan": "pp=4,interleave=16"}, "interleave can be up to 8"),
+    ({"plan": "pp=4,interleave=16"}, "interleave can be 1, 2, 4, 8"),
     ({"plan": "pp=4,interleave=2,micro_batch=16"}, "needs rounds of pp=4"),
     ({"plan": "pp=4,zero=3"}, "give zero=1, or pp=1"),
     ({"plan": "shard=3"}, "shard=3 does not divide dp * cp = 16"),
@@ -237,6 +321,7 @@ REFUSALS = [
     ({"runtime": "megatron-brigde"}, "did you mean"),
     ({"precision": "fp8", "on": "a100-sxm-80gb"}, "has no known rate for fp8"),
     ({"precision": "fp9"}, "did you mean fp8"),
+    ({"precision": "bf16", "on": "v100"}, "v100-sxm-32gb has no bf16; give one of fp16, fp32"),
     ({"devices": 0}, "devices=0 must lie between 1"),
     ({"devices": 2.5}, "devices=2.5 must be a whole number"),
     ({"tokens": -1}, "tokens=-1 must lie between 1"),
@@ -253,6 +338,8 @@ REFUSALS = [
     ({"grid": "-3"}, "grid=-3.0 must be"),
     ({"pue": 0.5}, "pue=0.5"),
     ({"model": "t5-base"}, "has encoder and decoder"),
+    ({"model": "linear=8x8"}, "has no layers that a plan could cut"),
+    ({"model": "elmo"}, "is an LSTM"),
     ({"model": "gpt-4"}, "undisclosed"),
     ({"plan": "auto", "devices": 1031}, "cannot be laid out"),
 ]
@@ -313,6 +400,18 @@ def test_the_command_draws_the_plan_the_parts_and_the_plans_that_lost():
         "note:",
     ):
         assert expected in told.output, expected
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_no_line_is_wider_than_the_terminal(width, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(width))
+    for more in ((), ("--plan", "tp=8,recompute=full"), ("--tokens", "15T", "--precision", "fp8")):
+        told = run("llama-3-70b", "--on", "h100", "--devices", "16", *more)
+        table = "a step is spent on"  # tables keep their width
+        lines = (
+            told.output.partition(table)[0].splitlines()[1:] + told.output.partition("measured steps")[2].splitlines()
+        )
+        assert max(map(len, lines)) <= width
 
 
 def test_a_given_plan_needs_no_numpy():

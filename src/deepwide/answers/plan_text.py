@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, cast
 
 from deepwide.answers.limits import MOST_DEVICES, whole
 from deepwide.cost.training.plan import RECOMPUTES, Plan
 from deepwide.cost.training.plans import ZEROS, Task
-from deepwide.cost.training.plans_space import Space, context_parts, divisors, space, tensor_parts
+from deepwide.cost.training.plans_space import Space, context_parts, divisors, interleaves, space, tensor_parts
 from deepwide.errors import BadInput, did_you_mean
 
 NUMBERS = ("tp", "pp", "dp", "cp", "ep", "micro_batch", "interleave", "shard")
@@ -40,13 +40,39 @@ def read_plan(text: str, task: Task) -> Plan:
         sequence_parallel=bool(given.get("sequence_parallel", numbers["tp"] > 1)),
         offload=bool(given.get("offload", False)),
     )
-    _raise(
-        _refused_batch(plan, bounds),
-        _refused_context(plan, bounds),
-        _refused_experts(plan, bounds),
-        _refused_sharing(plan, shared_pipeline=task.habits.accumulated_bytes > 0),
-    )
+    _raise(*refusals(plan, task))
     return plan
+
+
+def refusals(plan: Plan, task: Task) -> Iterator[str]:
+    """Every reason why a plan cannot run, each in one line that says what could."""
+    bounds = space(task.job, task.devices)
+    yield from filter(
+        None,
+        (
+            _refused_tensor(int(plan.tp), bounds),
+            _refused_pipeline(int(plan.pp), int(plan.interleave), bounds),
+            _refused_batch(plan, bounds),
+            _refused_context(plan, bounds),
+            _refused_experts(plan, bounds),
+            _refused_sharing(plan, shared_pipeline=task.habits.accumulated_bytes > 0),
+        ),
+    )
+
+
+def as_text(plan: Plan) -> str:
+    """The plan as `read_plan` takes it, without what it fills in by itself."""
+    said = {name: getattr(plan, name) for name in NUMBERS if getattr(plan, name) not in (1, None)}
+    said |= {"recompute": plan.recompute} if plan.recompute != "none" else {}
+    said |= {"zero": plan.zero} if plan.dp * plan.cp > 1 else {}
+    said |= {} if plan.sequence_parallel == (plan.tp > 1) else {"sequence_parallel": plan.sequence_parallel}
+    said |= {"offload": True} if plan.offload else {}
+    return ",".join(spelled(name, value) for name, value in said.items()) or "dp=1"
+
+
+def spelled(key: str, value: Any) -> str:
+    """One key and its value: tp=8, offload=on."""
+    return f"{key}={('off', 'on')[value] if isinstance(value, bool) else value}"
 
 
 def _raise(*refusals: str) -> None:
@@ -62,7 +88,7 @@ def _pairs(text: str) -> dict[str, Any]:
     for pair in text.split(","):
         key, equals, value = (word.strip().lower() for word in pair.partition("="))
         key = key.replace("-", "_")
-        if not equals or not value:
+        if not key or not equals or not value:
             raise BadInput(f"plan={text[:80]!r}: {pair[:40]!r} is not key=value; write auto, or for instance {EXAMPLE}")
         if key not in KEYS:
             raise BadInput(f"plan: no key called {key[:40]!r}{did_you_mean(key, KEYS)}; known are {', '.join(KEYS)}")
@@ -78,7 +104,8 @@ def _value(key: str, value: str) -> Any:
     if key in SWITCHES:
         return _among(key, value, ("on", "off"), ON_OFF.get(value))
     digits = value.isascii() and value.isdigit() and len(value) < 20
-    expected = f"one of {', '.join(map(str, ZEROS))}" if key == "zero" else "a whole number of at least 1"
+    zeros = ", ".join(map(str, ZEROS))
+    expected = f"one of {zeros}" if key == "zero" else f"a whole number from 1 to {MOST_DEVICES}"
     if not digits:
         raise BadInput(f"plan: {key}={value[:40]!r} must be {expected}; for instance {EXAMPLE}")
     return int(value)
@@ -128,8 +155,8 @@ def _refused_pipeline(pp: int, interleave: int, bounds: Space) -> str:
     if interleave > 1 and pp == 1:
         return f"interleave={interleave} parts stages of a pipeline, and pp=1 has none; leave it out, or give pp"
     if pp * interleave > bounds.layers:
-        most, product = bounds.layers // pp, f"pp={pp} * interleave={interleave}"
-        return f"{product} is more than the {bounds.layers} layers; interleave can be up to {most}"
+        can, product = _listed(interleaves(bounds, pp)), f"pp={pp} * interleave={interleave}"
+        return f"{product} is more than the {bounds.layers} layers; interleave can be {can}"
     return ""
 
 

@@ -9,7 +9,19 @@ from typing import Any
 
 from deepwide.answers.models import Model, find_model
 from deepwide.answers.plan_text import read_plan
-from deepwide.answers.plan_verdict import PARTS, Priced, RunnerUp, in_words, more_devices, priced, remedies, runners_up
+from deepwide.answers.plan_verdict import (
+    PARTS,
+    Priced,
+    RunnerUp,
+    in_words,
+    more_devices,
+    offloaded,
+    priced,
+    recommended,
+    recommended_words,
+    remedies,
+    runners_up,
+)
 from deepwide.answers.training_run import Run, Setting, setting
 from deepwide.cost.bill import Bill, bill
 from deepwide.cost.training.engine import peak_flops_per_s
@@ -33,7 +45,7 @@ class Training:
     memory         bytes by part on the fullest device, adding up to memory_bytes
     mfu, hfu       shares of the dense peak: by mfu_convention, and with what is computed again
     basis          the measurements that the constants come from
-    evaluated      plans that were timed and weighed; valid and fitting: how many can run, and also fit
+    evaluated      plans that were timed and weighed, in so many seconds; valid, fitting: that can run, that also fit
     """
 
     model: str
@@ -98,8 +110,7 @@ def predict_training(model: str | Model, *, on: str, **run: Any) -> Training:
     searched = search(asked.task)
     if searched.nearest is None:
         raise BadInput(_no_plan(asked))
-    best = searched.best[0] if searched.best else searched.nearest
-    return _answer(asked, priced(asked.task, best.plan), searched)
+    return _answer(asked, priced(asked.task, recommended(asked.task, searched) or searched.nearest.plan), searched)
 
 
 def _no_plan(asked: Setting) -> str:
@@ -121,7 +132,7 @@ def _answer(asked: Setting, chosen: Priced, searched: Found | None) -> Training:
         devices=task.devices,
         fits=fits,
         **middle,
-        hfu=middle["mfu"] * hardware_flops(job, chosen.plan.recompute) / model_flops(job),
+        hfu=middle["mfu"] * (hardware_flops(job, chosen.plan.recompute) / model_flops(job)),
         bubble=float(chosen.step.bubble_s / chosen.step.step_s),
         plan=asdict(chosen.plan),
         plan_words=in_words(chosen.plan),
@@ -207,29 +218,36 @@ def _memory(stage: StageMemory) -> dict[str, int]:
 def _basis(asked: Setting) -> dict[str, Any]:
     row = asked.profile
     named = {name: getattr(row, name) for name in ("rows", "error_share", "spread", "source", "checked")}
-    return {"profile": row.name, **named, "memory_habits": asked.task.habits.name}
+    network = asked.task.engine.network
+    return {
+        "profile": row.name,
+        **named,
+        "memory_habits": asked.task.habits.name,
+        "node_devices": network.node_devices,
+        "network_bytes_per_s": network.far.bytes_per_s / row.constants.far_efficiency,
+    }
 
 
 def _remedies(asked: Setting, chosen: Priced, searched: Found | None) -> Iterator[str]:
-    """What would fit: another plan, more devices, shorter sequences, adapters alone."""
+    """What would fit: another plan, more devices, shorter sequences, states with the host, adapters alone."""
     task = asked.task
     if searched is None:
         yield from remedies(task, chosen)
         return
     yield from more_devices(task)
-    shorter = task.job.sequence // 2
-    if shorter and (best := search(replace(task, job=replace(task.job, sequence=shorter))).best):
-        yield f"--sequence {shorter}: {in_words(best[0].plan)}"
+    yield from offloaded(task, chosen.plan)
+    shorter = int(task.job.sequence) // 2
+    if shorter and (words := recommended_words(replace(task, job=replace(task.job, sequence=shorter)))):
+        yield f"--sequence {shorter}: {words}"
     if asked.run.trainable == "all":
         lora = setting(asked.model, asked.device, replace(asked.run, trainable="lora"))
-        if best := search(lora.task).best:
-            yield f"--trainable lora: {in_words(best[0].plan)}"
+        if words := recommended_words(lora.task):
+            yield f"--trainable lora: {words}"
 
 
 def _notes(asked: Setting, chosen: Priced) -> Iterator[str]:
     if asked.run.tokens is None:
-        yield "days, usd, kwh and kg_co2e are those of a whole run: give tokens (--tokens 15T)"
+        yield "for days, usd, kwh and kg_co2e give the tokens of the run: --tokens 15T"
     task = asked.task
     if task.room_bytes < chosen.total_bytes <= task.capacity_bytes:
-        used = f"{chosen.total_bytes / task.capacity_bytes:.1%} of it, known to {task.habits.spread:.1%}"
-        yield f"memory is tight: {used}; it may not fit"
+        yield f"memory is tight: {chosen.total_bytes / task.capacity_bytes:.1%} of it, and an allocator leaves gaps"

@@ -9,8 +9,9 @@ from typing import Any
 from deepwide.answers.limits import LONGEST_CONTEXT, MOST_DEVICES, MOST_TOKENS, whole
 from deepwide.answers.load import LARGEST_RANK
 from deepwide.answers.models import Model
-from deepwide.cost.memory import lora_weights
-from deepwide.cost.training.engine import engine
+from deepwide.architecture.model import Architecture
+from deepwide.cost.memory import lora_parameters, overhead_bytes
+from deepwide.cost.training.engine import FORMATS, engine
 from deepwide.cost.training.memory_habits import MemoryHabits, memory_habits
 from deepwide.cost.training.plan import Job
 from deepwide.cost.training.plans import Task
@@ -23,7 +24,9 @@ from deepwide.units import parse_bytes_per_s
 
 UNKNOWN_CONTEXT = 4096
 LONGEST_DEFAULT = 8192  # pre-training reads 2k to 8k; longer contexts come in a short stage at its end
-BATCH_TOKENS = 4 * 2**20  # of a step: GPT-3 took 3.2M, Llama 2 4M
+# Tokens of a step: 4M as GPT-3, Llama 2 and Falcon 180B took on up to 4,096 devices, then 1,024 for each device, as
+# Llama 3 took 16M on 16,384; DeepSeek-V3 took the most, 63M.
+BATCH_TOKENS, BATCH_TOKENS_PER_DEVICE, MOST_BATCH_TOKENS = 4 * 2**20, 2**10, 64 * 2**20
 TRAINABLE = ("all", "lora")
 MODERN = ("megatron-bridge", "nemo", "megatron-core")  # engines that cut in every direction, the newest first
 MAKERS = {"Google": "jax"}  # accelerators that those do not run on
@@ -46,7 +49,7 @@ class Run:
     sequence, global_batch    tokens of a sequence, sequences of a step; None for the stated default
     plan            "auto" for the fastest that fits, or a plan such as "tp=8,pp=4,micro_batch=1"
     runtime         an engine that was measured, or a calibrated profile (.toml); "" for the accelerator's usual one
-    precision       what products are computed in
+    precision       what products are computed in; "" for bf16, or the nearest that the accelerator has
     trainable       "all" weights, or "lora": adapters of `rank`
     node_devices    devices that share the fast link; network: of each device, "400 Gb/s" or bytes per second
     usd_per_hour    of a device; grid: a place or g CO2e per kWh; pue: of the building
@@ -58,7 +61,7 @@ class Run:
     global_batch: int | None = None
     plan: str = "auto"
     runtime: str = ""
-    precision: str = "bf16"
+    precision: str = ""
     trainable: str = "all"
     rank: int = 16
     node_devices: int | None = None
@@ -83,12 +86,13 @@ class Setting:
 def setting(model: Model, device: Accelerator, asked: Run) -> Setting:
     """The question as it can be answered; BadInput where it cannot."""
     job, run, notes = _job(model, _checked(asked))
-    run = replace(run, runtime=run.runtime or usual_runtime(device, run.precision))
-    profile = training_profile(run.runtime, device.name, run.precision)
+    precision = own_precision(device, run.precision)
+    run = replace(run, precision=precision, runtime=run.runtime or usual_runtime(device, precision))
+    profile = _profile(run, device)
     network = profile.network_bytes_per_s if run.network is None else parse_bytes_per_s(run.network, "network")
     node_devices = run.node_devices or profile.node_devices
     driven = engine(device, profile.constants, run.precision, node_devices=node_devices, network_bytes_per_s=network)
-    adapters = 0 if run.trainable == "all" else sum(w.parameters for w in lora_weights(model.ledger, run.rank))
+    habits = habits_of(run.runtime if profile.runtime == ANY else profile.runtime, profile.constants)
     return Setting(
         run=run,
         model=model,
@@ -98,13 +102,32 @@ def setting(model: Model, device: Accelerator, asked: Run) -> Setting:
             architecture=model.described(),
             job=job,
             engine=driven,
-            habits=habits_of(run.runtime if profile.runtime == ANY else profile.runtime, profile.constants),
+            habits=replace(habits, fixed_bytes=habits.fixed_bytes or overhead_bytes(run.devices)),
             devices=run.devices,
             capacity_bytes=memory_for_use_bytes(device),
-            adapters=adapters,
+            adapters=0 if run.trainable == "all" else lora_parameters(model.ledger, run.rank),
         ),
-        notes=(*model.notes, *notes, *_basis_notes(profile, device, run)),
+        notes=(*model.notes, *notes, *_basis_notes(profile, device, run, asked)),
     )
+
+
+def own_precision(device: Accelerator, asked: str) -> str:
+    """The number format asked for, which the accelerator must have; where none is, the first that it has after bf16."""
+    own = [name for name in FORMATS["bf16"] if name in device.peak_flops_per_s]
+    if not asked:
+        return own[0] if own else "bf16"
+    if asked in FORMATS["bf16"] and own and asked not in own:
+        raise BadInput(f"precision={asked!r}: {device.name} has no {asked}; give one of {', '.join(own)}")
+    return asked
+
+
+def _profile(run: Run, device: Accelerator) -> TrainingProfile:
+    """The engine's constants; away from what was measured, its range is at least that of an unknown engine's."""
+    found = training_profile(run.runtime, device.name, run.precision)
+    if is_profile_file(run.runtime) or (found.accelerator, found.format) == (device.name, run.precision):
+        return found
+    strange = training_profile(ANY, device.name, run.precision)
+    return replace(found, spread=max(found.spread, strange.spread))
 
 
 def usual_runtime(device: Accelerator, precision: str) -> str:
@@ -133,12 +156,15 @@ def habits_of(runtime: str, constants: TrainingConstants) -> MemoryHabits:
 
 
 def default_batch(devices: int, sequence: int) -> int:
-    """Sequences of a step where none are given: about 4M tokens, as a power of two times a divisor of the devices.
+    """Sequences of a step where none are given: a power of two times a divisor of the devices.
+
+    About 4M tokens, 1,024 for each device where that is more, and never more than 64M.
 
     >>> default_batch(3072, 2048)
     1536
     """
-    target = max(1, BATCH_TOKENS // sequence)
+    tokens = min(max(BATCH_TOKENS, BATCH_TOKENS_PER_DEVICE * devices), MOST_BATCH_TOKENS)
+    target = max(1, tokens // sequence)
     share = max(n for n in divisors(devices) if n <= target)
     return int(share * 2 ** round(math.log2(target / share)))
 
@@ -173,21 +199,18 @@ def _grid(said: str | float) -> str | float:
 
 def _job(model: Model, run: Run) -> tuple[Job, Run, list[str]]:
     """What is trained, with the defaults that the model gives."""
-    architecture, notes = model.described(), []
-    if len(architecture.stacks) > 1:
-        names = " and ".join(stack.name for stack in architecture.stacks)
-        raise BadInput(f"{model.name} has {names}: a plan is for models of one stack; `memory --train` takes this one")
+    architecture, notes = _architecture(model), []
     stated = int(architecture.context) if architecture.context else None
     sequence = run.sequence or min(stated or UNKNOWN_CONTEXT, LONGEST_DEFAULT)
     if run.sequence is None:
-        own = f"the model's own {stated:,}" if stated else "the model states none"
-        notes.append(f"sequence={sequence} assumed ({own}); --sequence gives another")
+        own = f"the model reads up to {stated:,}" if stated else "the model states none"
+        notes.append(f"sequence={sequence} assumed ({own}); see --sequence")
     elif stated and sequence > stated:
         notes.append(f"sequence={sequence} is longer than the {stated} tokens the model states")
     batch = run.global_batch or default_batch(run.devices, sequence)
     if run.global_batch is None:
-        size = f"{batch * sequence / 1e6:.3g}M tokens a step"
-        notes.append(f"global_batch={batch} assumed ({size}); --global-batch gives another")
+        size = f"{batch * sequence / 1e6:.3g}M tokens"
+        notes.append(f"global_batch={batch} assumed ({size}: 4M, or 1,024 a device if more)")
     if run.tokens is not None and run.tokens < batch * sequence:
         notes.append(f"tokens={run.tokens} are less than one step of {batch * sequence}")
     job = Job(
@@ -200,8 +223,28 @@ def _job(model: Model, run: Run) -> tuple[Job, Run, list[str]]:
     return job, replace(run, sequence=sequence, global_batch=batch), notes
 
 
-def _basis_notes(profile: TrainingProfile, device: Accelerator, run: Run) -> list[str]:
-    """Where the constants are not this engine's on this accelerator in this format."""
-    if (profile.accelerator, profile.format) == (device.name, run.precision):
-        return []
-    return [f"no measured steps of {run.runtime} on {device.name} in {run.precision}: constants of {profile.name}"]
+def _architecture(model: Model) -> Architecture:
+    """What is cut by a plan: one stack of layers that read all tokens at once; BadInput for anything else."""
+    architecture = model.described()
+    if len(architecture.stacks) > 1:
+        names = " and ".join(stack.name for stack in architecture.stacks)
+        raise BadInput(f"{model.name} has {names}: a plan is for models of one stack; `memory --train` takes this one")
+    if not architecture.main.layers:
+        raise BadInput(f"{model.name} has no layers that a plan could cut; give a whole model")
+    if not any(w.name.startswith(f"{architecture.main.name}.") for w in model.ledger.weights):
+        raise BadInput(f"{model.name}: what its layers compute is not known from its tensors; give its config.json")
+    if any(".lstm." in op.name for op in model.ledger.ops):
+        raise BadInput(f"{model.name} is an LSTM, which reads its tokens one by one; a step's time is not predicted")
+    return architecture
+
+
+def _basis_notes(profile: TrainingProfile, device: Accelerator, run: Run, asked: Run) -> list[str]:
+    """Where constants or number formats are not this engine's on this accelerator."""
+    notes = []
+    if not asked.precision and run.precision != "bf16":
+        notes.append(f"precision={run.precision} assumed: {device.name} has no bf16")
+    if run.precision in ("tf32", "fp32"):
+        notes.append("memory and traffic are those of 16-bit weights and activations")
+    if (profile.accelerator, profile.format) != (device.name, run.precision):
+        notes.append(f"{run.runtime} was not measured on {device.name} in {run.precision}: ranges are wider")
+    return notes

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import textwrap
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,7 +18,7 @@ from deepwide.cli.output import bar, json_option, notes, print_json, title
 
 SHOWN_SHARE = 0.0005  # parts that round to 0.0% are left out
 BAR = 24
-COUNTED = "6 FLOPs per parameter and token, and causal attention"
+WIDEST = 110  # columns; longer lines are hard to read
 MEASURE, MIDDLE = 14, 16  # widths of columns
 
 
@@ -26,10 +28,12 @@ MEASURE, MIDDLE = 14, 16  # widths of columns
 @click.option("--devices", required=True, type=Number(), help="How many of them.")
 @click.option("--tokens", type=Number(), default=None, help="Tokens of the whole run (15T): for days, money, carbon.")
 @click.option("--sequence", type=Number(), default=None, help="Of a sequence.  [default: the model's, up to 8192]")
-@click.option("--global-batch", type=Number(), default=None, help="Sequences of a step.  [default: about 4M tokens]")
+@click.option("--global-batch", type=Number(), default=None, help="Sequences of a step.  [default: 4M tokens or more]")
 @click.option("--plan", default="auto", show_default=True, help="auto: the fastest that fits; or tp=8,pp=4, ...")
 @click.option("--runtime", default="", help="megatron-bridge, torchtitan, ...  [default: the accelerator's usual one]")
-@click.option("--precision", default="bf16", show_default=True, help="Of matrix products: bf16, fp8, mxfp8, nvfp4, ...")
+@click.option(
+    "--precision", default="", help="Of matrix products: fp8, mxfp8, nvfp4, ...  [default: bf16, if it has it]"
+)
 @click.option("--trainable", default="all", show_default=True, help="all, or lora: adapters alone.")
 @click.option("--rank", default=16, show_default=True, help="Of the adapters.")
 @click.option("--node-devices", type=int, default=None, help="That share the fast link.  [default: the usual node]")
@@ -59,8 +63,7 @@ def _draw(answer: Training) -> None:
     run = answer.run
     what = "LoRA adapters" if run.trainable == "lora" else "training"
     each = f"{answer.devices:,} × {answer.on}"
-    load = f"{answer.runtime} · {run.precision} · {run.global_batch:,} × {run.sequence:,} tokens a step"
-    title(answer.model, f"{what} on {each} · {load}")
+    title(answer.model, f"{what} on {each} · {answer.runtime} · {run.precision}")
     _verdict(answer)
     for name, middle, rest in _measures(answer):
         click.echo(f"  {name:<{MEASURE}}{middle:>{MIDDLE}}   {click.style(rest, dim=True)}".rstrip())
@@ -68,25 +71,37 @@ def _draw(answer: Training) -> None:
     _spent(answer)
     _runners_up(answer)
     _basis(answer)
-    notes(answer.notes)
+    notes(_wrapped(note, len("note: ")) for note in answer.notes)
+
+
+def _wrapped(text: str, indent: int) -> str:
+    """The text in lines that the terminal holds; all but the first are indented."""
+    width = min(shutil.get_terminal_size().columns, WIDEST) - indent
+    lines = textwrap.wrap(text, max(width, 20), break_long_words=False, break_on_hyphens=False)
+    return f"\n{' ' * indent}".join(lines)
+
+
+def _say(text: str, indent: int = 2, **style: Any) -> None:
+    """A paragraph under the headline."""
+    click.echo(" " * indent + click.style(_wrapped(text, indent), **style))
 
 
 def _verdict(answer: Training) -> None:
-    used, there = units.size(answer.memory_bytes), units.size(answer.capacity_bytes)
-    where = f" on the {answer.fullest_stage} stage" if answer.plan["pp"] > 1 else ""
+    used, there = units.size(answer.memory_bytes, 1), units.size(answer.capacity_bytes, 1)
+    where = f" on the {answer.fullest_stage} stage" if answer.plan["pp"] > 1 else " on each device"
+    short = answer.memory_bytes - answer.capacity_bytes
+    lacking = "" if answer.fits else f", {units.size(short, 1)} short"
     share = answer.memory_bytes / answer.capacity_bytes
     colour, words = ("green", "It fits") if answer.fits else ("red", "It does not fit")
-    click.echo(f"  {click.style(words, fg=colour, bold=True)}: {used} of {there} ({share:.0%}){where}")
-    held = ", ".join(
-        f"{name.removesuffix('_bytes')} {units.size(size)}" for name, size in answer.memory.items() if size
-    )
-    click.echo(click.style(f"  {held}", dim=True))
-    click.echo(f"  {click.style(answer.plan_words, bold=True)}")
+    click.echo(f"  {click.style(words, fg=colour, bold=True)}: {used} of {there} ({share:.0%}){where}{lacking}")
+    held = (f"{name.removesuffix('_bytes')} {size / 2**30:.1f}" for name, size in answer.memory.items() if size)
+    _say(", ".join(held), dim=True)
+    _say(answer.plan_words, bold=True)
     if answer.valid > 1:
-        counted = f"{answer.valid:,} plans can run, {answer.fitting:,} of them fit"
-        click.echo(click.style(f"  {counted} (searched in {units.duration(answer.seconds)})", dim=True))
+        counted = f"{answer.valid:,} plans can run, {answer.fitting:,} fit with room to spare"
+        _say(f"{counted} (searched in {units.duration(answer.seconds)})", dim=True)
     for remedy in answer.remedies:
-        click.echo(f"  would fit:  {remedy}")
+        click.echo(f"  would fit:  {_wrapped(remedy, 14)}")
     click.echo()
 
 
@@ -96,10 +111,12 @@ def _measures(answer: Training) -> Iterator[tuple[str, str, str]]:
     def span(field: str, shown: Any) -> str:
         return f"{shown(answer.low[field])} to {shown(answer.high[field])}"
 
-    again = f"; {answer.hfu:.1%} with what is computed again" if answer.hfu > answer.mfu else ""
-    yield "step", units.duration(answer.step_s), span("step_s", units.duration)
+    load = f"{answer.run.global_batch:,} × {answer.run.sequence:,} tokens"
+    yield "step", units.duration(answer.step_s), f"{span('step_s', units.duration)}, {load}"
     yield "tokens/s", f"{answer.tokens_per_s:,.0f}", f"{answer.tokens_per_s_per_device:,.0f} on each device"
-    yield "MFU", f"{answer.mfu:.1%}", f"{span('mfu', '{:.0%}'.format)}, counting {COUNTED}{again}"
+    yield "MFU", f"{answer.mfu:.1%}", f"{span('mfu', '{:.0%}'.format)}, of 6ND and causal attention"
+    if answer.hfu > answer.mfu:
+        yield "HFU", f"{answer.hfu:.1%}", "with what is computed again"
     if answer.bubble:
         yield "bubble", f"{answer.bubble:.1%}", "of the step"
     if answer.days is None:
@@ -109,8 +126,10 @@ def _measures(answer: Training) -> Iterator[tuple[str, str, str]]:
         yield "money", f"${_short(answer.usd)}", span("usd", _dollars)
     if answer.kwh is not None and answer.kg_co2e is not None:
         yield "energy", f"{_short(answer.kwh)} kWh", span("kwh", _short)
-        made = f", and {_short(answer.embodied_kg_co2e)} for making the devices" if answer.embodied_kg_co2e else ""
-        yield "carbon", f"{_short(answer.kg_co2e)} kg CO2e", span("kg_co2e", _short) + made
+        yield "carbon", f"{_short(answer.kg_co2e)} kg CO2e", span("kg_co2e", _short)
+    if answer.embodied_kg_co2e is not None:
+        made = f"{span('embodied_kg_co2e', _short)}, for making it"
+        yield "hardware", f"{_short(answer.embodied_kg_co2e)} kg CO2e", made
 
 
 def _short(value: float) -> str:
@@ -138,13 +157,17 @@ def _runners_up(answer: Training) -> None:
     if answer.runners_up:
         click.echo("  other plans")
     for each in answer.runners_up:
-        click.echo(f"  {units.duration(each.step_s):>10}   {each.words}")
-        click.echo(f"  {'':10}   {click.style(each.why, fg='cyan' if each.fits else 'red')}")
+        click.echo(f"  {units.duration(each.step_s):>10}   {_wrapped(each.words, 15)}")
+        _say(each.why, 15, fg="cyan" if each.fits else "red")
     if answer.runners_up:
         click.echo()
 
 
 def _basis(answer: Training) -> None:
     basis = answer.basis
-    measured = f"{basis['rows']} measured steps, {basis['error_share']:.0%} off on those left out of the fit"
-    click.echo(f"  by {basis['profile']}: {measured}; ranges hold nine of ten\n")
+    _say(f"by {basis['rows']} measured steps of {basis['profile']}, {basis['error_share']:.0%} off on unseen ones")
+    network = (
+        f"nodes of {basis['node_devices']} devices, {basis['network_bytes_per_s'] / 1e9:.3g} GB/s each between them"
+    )
+    _say(f"ranges hold nine of ten; {network}")
+    click.echo()

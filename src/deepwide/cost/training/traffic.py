@@ -83,7 +83,10 @@ def _sums(ledger: Ledger) -> Num:
 
 
 def _hidden(ledger: Ledger) -> Num:
-    return next(op.n for op in reversed(ledger.ops) if op.kind == "norm")
+    """Width of what one layer hands to the next: that of the last norm, else of the last product below the head."""
+    norms = [op.n for op in ledger.ops if op.kind == "norm"]
+    products = [op.n for op in ledger.ops if op.kind == "matmul" and op.part != "head"]
+    return [*products, *norms][-1]
 
 
 def _cached(ledger: Ledger) -> Num:

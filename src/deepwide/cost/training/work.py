@@ -123,7 +123,7 @@ def host_s(job: Job, plan: Plan, constants: TrainingConstants) -> Real:
     routed = sum(op.repeat for op in ops if op.name.endswith("expert_down"))
     layers: Real = job.layers * constants.layer_launch_s
     if constants.score_passes > 0:
-        heads = next(op.how.heads for op in ops if isinstance(op.how, Scores))
+        heads = next((op.how.heads for op in ops if isinstance(op.how, Scores)), 0)
         layers = layers * (1 + 0.4 * (heads * plan.micro_batch / plan.tp % 4 > 0))
     return passes * (layers + routed * constants.expert_launch_s)
 
