@@ -16,9 +16,10 @@ COMPILE := $(BIN)/python -m compileall -q src
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
 
-demo: $(VENV)/core.stamp ## count a model, see whether one fits, design one
+demo: $(VENV)/core.stamp ## count a model, see whether one fits, what training takes, design one
 	$(BIN)/deepwide count llama-3-8b --explain
 	$(BIN)/deepwide memory llama-2-13b --on rtx-3060-12gb --weights int4
+	$(BIN)/deepwide predict training llama-3-70b --on h100 --devices 512 --tokens 15T
 	$(BIN)/deepwide design --parameters 10B --on h100
 
 test: lint ## the gate: lint, then all quick tests

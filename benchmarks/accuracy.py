@@ -1,10 +1,10 @@
 """How far predictions are from what others measured or built: error by source, beside a one-constant baseline.
 
-    python benchmarks/accuracy.py --data DIR [--json] [--only counts|flops|memory]
+    python benchmarks/accuracy.py --data DIR [--json] [--only counts|flops|memory|training|inference|carbon]
 
 DIR holds files named and shaped like zoo*.jsonl, arch*.jsonl, flops*.csv, activations*.csv with their
-activations*.json, inference_cases*.csv. Nothing is fitted here: every row is predicted with the shipped rules and
-constants. A row that cannot be predicted is excluded, with its reason.
+activations*.json, training_cases*.csv, inference_cases*.csv, carbon*.md. Nothing is fitted here: every row is predicted
+with the shipped rules and constants. A row that cannot be predicted is excluded, with its reason.
 """
 
 from __future__ import annotations
@@ -14,25 +14,37 @@ import json
 import os
 import statistics
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import accuracy_carbon
 import accuracy_counts
 import accuracy_flops
+import accuracy_inference
 import accuracy_memory
+import accuracy_training
 from accuracy_rows import Row
 
-SECTIONS: dict[str, Callable[[Path], Iterator[Row]]] = {
-    "counts": accuracy_counts.rows,
-    "flops": accuracy_flops.rows,
-    "memory": accuracy_memory.rows,
+# Each offers `rows(folder)`, says in its first lines what is predicted and what the baseline's one constant is, and may
+# add `notes()`.
+SECTIONS = {
+    "counts": accuracy_counts,
+    "flops": accuracy_flops,
+    "memory": accuracy_memory,
+    "training": accuracy_training,
+    "inference": accuracy_inference,
+    "carbon": accuracy_carbon,
 }
+EVERYTHING = "all of them"
+WORST = 12  # rows outside their interval that a section names
 HEAD = """# Accuracy
 
 Written by `python benchmarks/accuracy.py`. Each row of a table is one source of measurements; "exact" counts the rows
-that are right to the last unit, "one constant" is the mean error of a baseline with a single constant on the same rows
-(its formula stands on top of the section's file), "in interval" is the share of rows inside the predicted interval.
+that are right to the last unit, "one constant" is the mean error of a baseline with a single constant on the same rows,
+"in interval" is the share of rows inside the predicted interval. Constants of time and of serving memory were fitted on
+rows of these same tables; what such a fit makes of rows that it has not seen stands beside the constants
+(src/deepwide/facts/training.toml, runtimes.toml).
 """
 DEFAULT = os.environ.get("DEEPWIDE_REFERENCE", str(Path(__file__).parents[2] / "shared" / "reference"))
 
@@ -45,7 +57,7 @@ def main() -> None:
     given = parser.parse_args()
     if not given.data.is_dir():
         sys.exit(f"no folder called {given.data}; name one with --data or DEEPWIDE_REFERENCE")
-    sections = {name: list(read(given.data)) for name, read in SECTIONS.items() if given.only in (None, name)}
+    sections = {name: list(kind.rows(given.data)) for name, kind in SECTIONS.items() if given.only in (None, name)}
     if given.json:
         report = {
             name: {"groups": groups(rows), "rows": [r.to_dict() for r in rows]} for name, rows in sections.items()
@@ -86,20 +98,32 @@ def _group(source: str, rows: list[Row]) -> dict[str, Any]:
 def markdown(section: str, rows: list[Row]) -> Iterator[str]:
     """A table of the section's groups, the rows outside their interval, and why rows were excluded."""
     yield f"## {section}\n"
+    yield f"{(SECTIONS[section].__doc__ or '').strip()}\n"
     if not rows:
         yield "No file of this section is in the folder.\n"
         return
     yield "| source | rows | exact | excluded | mean error | median | p90 | worst | one constant | in interval |"
     yield "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|"
-    for g in groups(rows):
+    for g in [*groups(rows), _group(EVERYTHING, rows)]:
         errors = " | ".join(_share(g[k]) for k in ("mape", "median", "p90", "worst", "baseline_mape", "coverage"))
         yield f"| {g['source']} | {g['n']} | {g['exact']} | {g['excluded']} | {errors} |"
     yield ""
-    for row in rows:
-        if not row.excluded and not row.low <= row.published <= row.high:
-            yield f"- off: {row.id}: published {_figure(row.published)}, predicted {_figure(row.predicted)}"
+    yield from _worst(rows)
     yield from _exclusions(rows)
     yield ""
+    if hasattr(SECTIONS[section], "notes"):
+        yield from SECTIONS[section].notes()
+        yield ""
+
+
+def _worst(rows: list[Row]) -> Iterator[str]:
+    """The rows furthest outside their interval, so that nobody has to look for them."""
+    outside = [row for row in rows if not row.excluded and not row.low <= row.published <= row.high]
+    outside.sort(key=lambda row: -max(row.low / row.published, row.published / row.high))
+    for row in outside[:WORST]:
+        yield f"- off: {row.id}: published {_figure(row.published)}, predicted {_figure(row.predicted)}"
+    if len(outside) > WORST:
+        yield f"- and {len(outside) - WORST} more outside their interval"
 
 
 def _exclusions(rows: list[Row]) -> Iterator[str]:

@@ -60,9 +60,9 @@ def stacks(chosen: Sequence[Case]) -> list[Stack]:
     """The cases in as few columns as their kinds allow."""
     alike: dict[tuple[Any, ...], list[int]] = {}
     for i, c in enumerate(chosen):
-        kind = (c.model, c.family, c.recompute, c.zero, c.shard, c.sequence_parallel, c.trainable, c.micro_batch is None)
+        plan = (c.recompute, c.zero, c.shard, c.sequence_parallel, c.micro_batch is None)
         place = (c.site, c.device.name if c.device else "", c.format)
-        alike.setdefault((*kind, *place), []).append(i)
+        alike.setdefault((c.model, c.family, c.trainable, *plan, *place), []).append(i)
     return [_stack(chosen, indices) for indices in alike.values()]
 
 

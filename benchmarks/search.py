@@ -16,7 +16,7 @@ os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS
 
 from deepwide.answers.models import find_model
 from deepwide.answers.shape import shape_of
-from deepwide.cost.kernels import machine
+from deepwide.cost.inference.engine import driven
 from deepwide.design.search import Use, price, search
 from deepwide.design.space import Space, blocks
 from deepwide.facts.accelerators import accelerator
@@ -25,7 +25,7 @@ SPACE = Space()
 WIDER = Space(
     head_dims=(64, 128, 256), kv_heads=(1, 2, 4, 8, 16, None), ffn_ratios=(2.0, 2.5, 8 / 3, 3.0, 3.5, 4.0, 6.0)
 )
-H100 = machine(accelerator("h100"))
+H100 = driven(accelerator("h100"))
 USE = Use(tokens=2e11, context=4096)
 AT_ONCE = 50_000
 

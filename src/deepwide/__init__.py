@@ -13,12 +13,15 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # what a type checker and an editor see; nothing is loaded
+    from deepwide.answers.calibrate import calibrate_inference, calibrate_training
     from deepwide.answers.catalogue import models
     from deepwide.answers.compare import compare
     from deepwide.answers.count import count
     from deepwide.answers.design import design
+    from deepwide.answers.inference import predict_inference
     from deepwide.answers.memory import memory
     from deepwide.answers.models import find_model
+    from deepwide.answers.training import predict_training
 
 QUESTIONS = {
     "count": "deepwide.answers.count",
@@ -27,8 +30,23 @@ QUESTIONS = {
     "design": "deepwide.answers.design",
     "models": "deepwide.answers.catalogue",
     "find_model": "deepwide.answers.models",
+    "predict_inference": "deepwide.answers.inference",
+    "predict_training": "deepwide.answers.training",
+    "calibrate_training": "deepwide.answers.calibrate",
+    "calibrate_inference": "deepwide.answers.calibrate",
 }
-__all__ = ["compare", "count", "design", "find_model", "memory", "models"]
+__all__ = [
+    "calibrate_inference",
+    "calibrate_training",
+    "compare",
+    "count",
+    "design",
+    "find_model",
+    "memory",
+    "models",
+    "predict_inference",
+    "predict_training",
+]
 
 
 def __dir__() -> list[str]:

@@ -40,7 +40,7 @@ def test_an_encoder_has_run_before_its_decoder_generates() -> None:
     # Layers of T5 are equal on both sides but for the attention across: the encoder's would double the time.
     t5, deeper = compare(["t5-base", "t5-base,layers=13"], on="h100").models
     a_layer_s = (deeper.decode_s or 0) - (t5.decode_s or 0)
-    assert pytest.approx(12 * a_layer_s, rel=0.25) == t5.decode_s
+    assert pytest.approx(12 * a_layer_s, rel=0.35) == t5.decode_s  # beside the layers: the head, and what a step takes
 
 
 def test_a_device_without_a_rate_for_matrices_is_refused_a_time(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from deepwide.answers.design import Design, NoDesign, design
 from deepwide.answers.models import find_model
 from deepwide.answers.shape import shape_of
-from deepwide.cost.kernels import machine
+from deepwide.cost.inference.engine import driven
 from deepwide.design.search import front
 from deepwide.errors import BadInput
 from deepwide.facts.accelerators import accelerator
@@ -21,7 +21,7 @@ def answer() -> Design:
 
 
 def test_a_shape_evaluated_alone_gives_the_numbers_of_its_row(answer: Design) -> None:
-    on = machine(accelerator("h100"))
+    on = driven(accelerator("h100"))
     for row in answer.table:
         alone = shape_of(find_model(row["model"]), on, tokens=answer.tokens, context=answer.context)
         assert (row["parameters"], row["kv_cache_bytes_per_token"]) == (

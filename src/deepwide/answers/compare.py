@@ -9,7 +9,7 @@ from typing import Any
 from deepwide.answers.limits import LONGEST_CONTEXT, MOST_TOKENS, whole
 from deepwide.answers.models import find_model
 from deepwide.answers.shape import TOKENS_PER_PARAMETER, Shape, shape_of
-from deepwide.cost.kernels import machine
+from deepwide.cost.inference.engine import driven
 from deepwide.errors import BadInput
 from deepwide.quality.laws import TIE
 
@@ -70,7 +70,7 @@ def compare(
     _check(models, tokens, context)
     found = [find_model(model, **reading) for model in models]
     device = accelerator(on) if on else None
-    used = machine(device) if device else None
+    used = driven(device) if device else None
     trained = TOKENS_PER_PARAMETER * int(found[0].ledger.parameters()) if tokens is None else tokens
     shapes = tuple(shape_of(model, used, tokens=trained, context=context) for model in found)
     return Comparison(

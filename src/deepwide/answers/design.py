@@ -12,7 +12,7 @@ from deepwide.answers.load import Load
 from deepwide.answers.memory import memory_parts
 from deepwide.answers.models import find_model
 from deepwide.answers.shape import TOKENS_PER_PARAMETER
-from deepwide.cost.kernels import machine
+from deepwide.cost.inference.engine import driven
 from deepwide.cost.memory import overhead_bytes
 from deepwide.design.search import Found, Use, deep_to_wide, front, search
 from deepwide.design.space import Space
@@ -78,7 +78,7 @@ def design(
     trained = TOKENS_PER_PARAMETER * parameters if tokens is None else tokens
     _check(tolerance, parameters=parameters, devices=devices, tokens=trained, context=context, vocab=vocab, rows=rows)
     device = accelerator(on)
-    used, capacity_bytes = machine(device), memory_for_use_bytes(device)
+    used, capacity_bytes = driven(device), memory_for_use_bytes(device)
     look = partial(
         search,
         Space(vocab=vocab, tied=tied),

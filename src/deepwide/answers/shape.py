@@ -8,10 +8,12 @@ from typing import Any
 from deepwide.answers.models import Model
 from deepwide.architecture.experts import Experts
 from deepwide.architecture.sizes import bodies, int_or_none, sizes
-from deepwide.cost.kernels import Machine, decode_token_s
+from deepwide.cost.inference.engine import Engine
+from deepwide.cost.inference.passes import Work, forward
 from deepwide.cost.memory import cached_elements_per_token
 from deepwide.quality.laws import LossPrediction, shape_loss
 
+WEIGHT_BYTES = 2  # shapes are compared in 16 bits
 TOKENS_PER_PARAMETER = 20  # the compute-optimal ratio of Hoffmann et al. 2022, arXiv:2203.15556
 
 
@@ -51,7 +53,7 @@ class Shape:
         return {**values, "aspect": self.aspect, "reasons": list(self.reasons)}
 
 
-def shape_of(model: Model, on: Machine | None, *, tokens: float, context: int, weight_bytes: float = 2) -> Shape:
+def shape_of(model: Model, on: Engine | None, *, tokens: float, context: int) -> Shape:
     """Everything that is said of one model's shape; decode time only of what generates, on a given accelerator."""
     architecture, ledger = model.described(), model.ledger
     own = sizes(architecture)
@@ -59,8 +61,8 @@ def shape_of(model: Model, on: Machine | None, *, tokens: float, context: int, w
     decode_s: float | None = None
     if on and architecture.main.causal:
         stream = architecture.main.name
-        decode_s = float(decode_token_s(ledger, on, context=context, weight_bytes=weight_bytes, stream=stream))
-    error = on.constants.error_share if on else 0.0
+        decode_s = float(forward(ledger, Work(past=context), on, stream).total_s)
+    spread = on.profile.spread["decode"] if on else 1.0
     return Shape(
         model=model.name,
         parameters=int(ledger.parameters()),
@@ -71,11 +73,11 @@ def shape_of(model: Model, on: Machine | None, *, tokens: float, context: int, w
         kv_heads=int_or_none(own.kv_heads),
         head_dim=int_or_none(own.head_dim),
         ffn=int_or_none(own.ffn),
-        weight_bytes=round(int(ledger.parameters()) * weight_bytes),
+        weight_bytes=WEIGHT_BYTES * int(ledger.parameters()),
         kv_cache_bytes_per_token=2 * int(cached_elements_per_token(ledger)),
         decode_s=decode_s,
-        decode_low_s=None if decode_s is None else decode_s * (1 - 2 * error),
-        decode_high_s=None if decode_s is None else decode_s * (1 + 2 * error),
+        decode_low_s=None if decode_s is None else decode_s / spread,
+        decode_high_s=None if decode_s is None else decode_s * spread,
         loss=float(quality.loss) if quality else None,
         low=float(quality.low) if quality else None,
         high=float(quality.high) if quality else None,

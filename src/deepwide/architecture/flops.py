@@ -158,4 +158,3 @@ def _beyond(keys: Num, window: Num) -> Num:
     """Pairs further apart than the window among the first `keys` tokens: 0 + 1 + ... + (keys - window)."""
     over: Num = keys - least(keys, window)
     return over * (over + 1) // 2
-

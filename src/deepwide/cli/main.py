@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import sys
+from collections.abc import Mapping
 from importlib import import_module
 from io import TextIOWrapper
 
@@ -18,8 +19,10 @@ from deepwide.errors import BadInput
 COMMANDS = {
     "count": "Parameters of a model: how many, where, and by which formula.",
     "memory": "Does it fit? Bytes of weights, KV cache, activations, training state.",
+    "predict": "How long it takes: a prompt and each token, a step and a run of training.",
     "compare": "Shapes side by side: parameters, loss, latency, memory.",
     "design": "The best shape at a parameter budget, from deep to wide.",
+    "calibrate": "Your own measurements correct the model: ten runs are enough.",
     "models": "The catalogue of published models.",
     "accelerators": "The catalogue of accelerators.",
     "completion": "Shell completion: what to add to your shell's start-up file.",
@@ -39,17 +42,23 @@ a known model with changes (llama-3-8b,layers=48), or shorthand (like=llama,laye
 
 
 class Commands(click.Group):
-    """A group whose subcommands are imported when they are called, and listed without being imported."""
+    """A group whose subcommands are imported when they are called, and listed without being imported.
+
+    `table` says what each does, `modules` how the name of its module begins.
+    """
+
+    table: Mapping[str, str] = COMMANDS
+    modules = "deepwide.cli."
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names, in the order of the table."""
-        return list(COMMANDS)
+        return list(self.table)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of that name, imported now."""
-        if cmd_name not in COMMANDS:
+        if cmd_name not in self.table:
             return None
-        command: click.Command = import_module(f"deepwide.cli.{cmd_name}").command
+        command: click.Command = import_module(f"{self.modules}{cmd_name}").command
         gc.freeze()  # what start-up made stays; only what the command makes is looked through
         gc.enable()
         return command
@@ -57,17 +66,17 @@ class Commands(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list of commands, from the table alone."""
         with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+            formatter.write_dl(list(self.table.items()))
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """The command, or an error that names the nearest one."""
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+        if args and args[0] not in self.table and not args[0].startswith("-"):
             from deepwide.errors import did_you_mean
 
-            near = did_you_mean(args[0], COMMANDS)
-            raise BadInput(f"no command called {args[0]!r}{near}; `deepwide --help` lists them")
+            near = did_you_mean(args[0], self.table)
+            raise BadInput(f"no command called {args[0]!r}{near}; `{ctx.command_path} --help` lists them")
         return super().resolve_command(ctx, args)
 
 

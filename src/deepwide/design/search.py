@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from deepwide.architecture.ledger import lower
-from deepwide.cost.kernels import Machine, decode_token_s
+from deepwide.cost.inference.engine import Engine
+from deepwide.cost.inference.passes import Work, forward
 from deepwide.cost.memory import cached_elements_per_token
 from deepwide.design.space import Block, Space, blocks, template
 from deepwide.quality.laws import DIFFERENCE_SD, shape_loss
@@ -21,12 +22,10 @@ COLUMNS = ("layers", "hidden", "heads", "kv_heads", "head_dim", "ffn")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Use:
-    """What a shape is for: the tokens it is trained on, the tokens in view while it decodes, and the bytes of each."""
+    """What a shape is for: the tokens it is trained on, and the tokens in view while it decodes."""
 
     tokens: float
     context: int
-    weight_bytes: float = 2
-    cache_bytes: float = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +59,7 @@ class Found:
     seconds: float
 
 
-def price(space: Space, block: Block, on: Machine, use: Use) -> Priced:
+def price(space: Space, block: Block, on: Engine, use: Use) -> Priced:
     """Everything that is said of a block's shapes, in one pass of the ledger."""
     import numpy as np
 
@@ -71,11 +70,9 @@ def price(space: Space, block: Block, on: Machine, use: Use) -> Priced:
     values: dict[str, Any] = {
         **{name: getattr(block, name) for name in COLUMNS},
         "parameters": parameters,
-        "weight_bytes": parameters * use.weight_bytes,
-        "kv_cache_bytes_per_token": cached_elements_per_token(ledger) * use.cache_bytes,
-        "decode_s": decode_token_s(
-            ledger, on, context=use.context, weight_bytes=use.weight_bytes, cache_bytes=use.cache_bytes
-        ),
+        "weight_bytes": parameters * on.weight_bytes(None),
+        "kv_cache_bytes_per_token": cached_elements_per_token(ledger) * on.cache_bytes,
+        "decode_s": forward(ledger, Work(past=use.context), on).total_s,
         "loss": quality.loss,
         "low": quality.low,
         "high": quality.high,
@@ -87,7 +84,7 @@ def price(space: Space, block: Block, on: Machine, use: Use) -> Priced:
 
 def search(
     space: Space,
-    on: Machine,
+    on: Engine,
     use: Use,
     *,
     parameters: float,

@@ -73,6 +73,7 @@ class TrainingProfile:
     rows           measurements they were fitted on
     error_share    mean absolute error of measurements left out of the fit
     spread         nine of ten of those lie within a factor of e^spread
+    node_devices, network_bytes_per_s    of the machines they ran on, where those are not the usual ones
     """
 
     runtime: str
@@ -84,6 +85,8 @@ class TrainingProfile:
     spread: float
     source: str
     checked: str
+    node_devices: int | None = None
+    network_bytes_per_s: float | None = None
 
     @property
     def name(self) -> str:
@@ -92,8 +95,15 @@ class TrainingProfile:
 
 
 def training_profile(runtime: str, accelerator: str, format: str) -> TrainingProfile:
-    """The row nearest to what is asked: its own, its engine's in another format, its engine's on any accelerator."""
-    if runtime not in training_runtimes():
+    """The row nearest to what is asked: its own, its engine's in another format, its engine's on any accelerator.
+
+    `any` is an engine that nobody measured; the path of a .toml is a profile of the user's own.
+    """
+    if runtime.endswith(".toml"):
+        from deepwide.facts.profiles_file import training_profile_in
+
+        return training_profile_in(runtime, accelerator, format)
+    if runtime not in (*training_runtimes(), ANY):
         known = ", ".join(training_runtimes())
         raise BadInput(f"runtime={runtime!r} is unknown{did_you_mean(runtime, training_runtimes())}; known: {known}")
     for wanted in ((accelerator, format), (accelerator, None), (ANY, format), (ANY, None)):

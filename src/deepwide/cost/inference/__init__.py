@@ -1,0 +1,1 @@
+"""How long inference takes: kernels, passes, and the steady state of a server."""
