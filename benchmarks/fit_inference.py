@@ -5,9 +5,10 @@
 For each runtime one fit in logarithms: its own constants, and factors for each accelerator and each format of
 weights. All start from priors (the table of kernels, and PRIORS below) and leave them only as far as the measurements
 insist: minimise sum of robust(log(predicted / measured) / NOISE) + sum of (log(constant / prior) / width)^2. No
-constant belongs to a model or to a row. Held out are random halves, whole
-models and whole accelerators, a fifth of them in turn; the spread that predictions are given is the factor that nine
-of ten of those residuals lie within.
+constant belongs to a model or to a row. Runtimes of one family (FAMILIES) start from what a fit of all its members
+says, and leave that less far: alone, most of them were measured with one model on one accelerator. Held out are
+random halves, whole models and whole accelerators, a fifth of them in turn; the spread that predictions are given is
+the factor that nine of ten of those residuals lie within.
 --write puts the constants into facts/runtimes.toml; without it only the errors are printed.
 """
 
@@ -17,7 +18,7 @@ import argparse
 import math
 import os
 import random
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,7 +28,17 @@ os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS
 
 import numpy as np
 from accuracy_inference import held_sequences, phase, predicted_s, target
-from fit_inference_priors import BY_ACCELERATOR, BY_BOTH, BY_FORMAT, NOISE, OWN_PRIORS, PRIORS
+from fit_inference_priors import (
+    BY_ACCELERATOR,
+    BY_BOTH,
+    BY_FORMAT,
+    FAMILIES,
+    MEASURED,
+    NOISE,
+    OWN_PRIORS,
+    PRIORS,
+    RELATED,
+)
 from fit_inference_tables import CAPTURED, CHUNKS, NARROW_SUMS, Table, runtimes_table
 from inference_cases import Case, cases
 from scipy.optimize import least_squares
@@ -41,6 +52,7 @@ NINE_OF_TEN = 0.9
 LEAST_SPREAD, FEW = 1.08, 8  # no interval is narrower; below so many measurements a phase has the spread of all
 Key = tuple[str, str, str]  # constant, accelerator ("" for all), format ("" for all)
 Fold = Callable[[Case], bool]
+NO_FAMILY: Mapping[Key, float] = {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +93,7 @@ def _columns(group: list[Case]) -> Batch:
 class Problem:
     """One runtime's parameters, in logarithms, and the residuals of its cases."""
 
-    def __init__(self, runtime: str, groups: list[Batch]) -> None:
+    def __init__(self, runtime: str, groups: list[Batch], family: Mapping[Key, float] = NO_FAMILY) -> None:
         self.runtime, self.groups = runtime, groups
         priors = {**PRIORS, **next((own for name, own in OWN_PRIORS.items() if name in runtime), {})}
         accelerators = sorted({g.one.on.name for g in groups})
@@ -92,13 +104,9 @@ class Problem:
         self.keys += [(name, a, "") for a in accelerators for name in BY_ACCELERATOR]
         self.keys += [(name, "", f) for f in formats for name in BY_FORMAT]
         self.keys += [(name, a, f) for a, f in both for name in BY_BOTH]
-        self.middle = np.array([0.0 if a or f else math.log(priors[n][0]) for n, a, f in self.keys])
-        self.width = np.array(
-            [
-                BY_BOTH[n] if a and f else BY_ACCELERATOR[n] if a else BY_FORMAT[n] if f else priors[n][1]
-                for n, a, f in self.keys
-            ]
-        )
+        own = {(n, a, f): 0.0 if a or f else math.log(priors[n][0]) for n, a, f in self.keys}
+        self.middle = np.array([family.get(key, middle) for key, middle in own.items()])
+        self.width = np.array([self._width(key, priors) for key in self.keys]) * (RELATED if family else 1.0)
         self.touched = [
             [j for j, (_, a, f) in enumerate(self.keys) if a in ("", g.one.on.name) and f in ("", g.format)]
             for g in groups
@@ -113,6 +121,14 @@ class Problem:
             narrow_sums=runtime in NARROW_SUMS,
             captured_context=next((n for name, n in CAPTURED.items() if runtime.startswith(name)), 2**40),
         )
+
+    def _width(self, key: Key, priors: Mapping[str, tuple[float, float]]) -> float:
+        """How far a parameter may lie from its middle; measured kernels leave an accelerator less to explain."""
+        name, accelerator, format = key
+        if not accelerator:
+            return BY_FORMAT[name] if format else priors[name][1]
+        known = MEASURED if self.runtime in FAMILIES and facts.kernels_measured_on(accelerator) else 1.0
+        return known * (BY_BOTH if format else BY_ACCELERATOR)[name]
 
     def residual(self, i: int, x: Any) -> Any:
         """Logarithms of predicted over measured, for one batch of cases."""
@@ -164,20 +180,29 @@ def _robust(residual: Any) -> Any:
     return np.sign(r) * np.sqrt(2 * (np.sqrt(1 + r * r) - 1))
 
 
-def held_out(runtime: str, groups: list[Batch], folds: list[Fold]) -> list[tuple[Case, float]]:
-    """Each case with its residual under the fit that has not seen it."""
-    full, found = Problem(runtime, groups), []
+def fitted(runtime: str, found: Iterable[Case], relatives: Iterable[Case]) -> dict[Key, float]:
+    """A runtime's parameters: from those of its family, where it has one, and from its own cases."""
+    related = batches(relatives)
+    family = Problem(runtime, related).fitted() if related else NO_FAMILY
+    own = batches(found)
+    return {**family, **(Problem(runtime, own, family).fitted() if own else {})}
+
+
+def held_out(
+    runtime: str, found: Sequence[Case], relatives: Sequence[Case], folds: list[Fold]
+) -> list[tuple[Case, float]]:
+    """Each case with its residual under the fit that has not seen it, nor has its family's."""
+    full, residuals = Problem(runtime, batches(found)), []
     for outside in folds:
-        seen = [_columns(kept) for g in groups if (kept := [c for c in g.cases if not outside(c)])]
-        if seen:
-            parameters = Problem(runtime, seen).fitted()
-            found += [(c, r) for c, r in full.seen_by(parameters) if outside(c)]
-    return found
+        seen, others = ([c for c in each if not outside(c)] for each in (found, relatives))
+        if seen or others:
+            parameters = fitted(runtime, seen, others)
+            residuals += [(c, r) for c, r in full.seen_by(parameters) if outside(c)]
+    return residuals
 
 
-def folds(groups: list[Batch]) -> dict[str, list[Fold]]:
+def folds(every: Sequence[Case]) -> dict[str, list[Fold]]:
     """Random halves; whole models, a part of them in turn; whole accelerators likewise."""
-    every = [c for g in groups for c in g.cases]
     chance = random.Random(0)
     first = {id(c) for c in every if chance.random() < 0.5}
     models, accelerators = _parts(c.model.name for c in every), _parts(c.on.name for c in every)
@@ -212,12 +237,15 @@ def errors(label: str, residuals: list[tuple[Case, float]]) -> str:
     return f"  {label:12} " + "; ".join(f"{k} {np.mean(v):.1%} ({len(v)})" for k, v in sorted(by.items()))
 
 
-def studied(runtime: str, found: list[Case]) -> tuple[dict[Key, float], dict[str, list[tuple[Case, float]]]]:
-    """The parameters fitted on all measurements of a runtime, and residuals seen and unseen."""
-    groups = batches(found)
-    parameters = Problem(runtime, groups).fitted()
-    residuals = {"in sample": list(Problem(runtime, groups).seen_by(parameters))}
-    return parameters, residuals | {name: held_out(runtime, groups, each) for name, each in folds(groups).items()}
+def studied(
+    runtime: str, found: list[Case], relatives: list[Case]
+) -> tuple[dict[Key, float], dict[str, list[tuple[Case, float]]]]:
+    """The parameters fitted on all measurements of a runtime and its family, and residuals seen and unseen."""
+    parameters = fitted(runtime, found, relatives)
+    residuals = {"in sample": list(Problem(runtime, batches(found)).seen_by(parameters))}
+    for name, each in folds([*found, *relatives]).items():
+        residuals[name] = held_out(runtime, found, relatives, each)
+    return parameters, residuals
 
 
 def main() -> None:
@@ -228,13 +256,14 @@ def main() -> None:
     given = parser.parse_args()
     by_runtime: dict[str, list[Case]] = {}
     for c in cases(given.data):
-        if not c.excluded and given.runtime in ("", c.runtime):
+        if not c.excluded:
             by_runtime.setdefault(c.runtime, []).append(c)
-    names = sorted(by_runtime, key=lambda name: -len(by_runtime[name]))
+    names = sorted((n for n in by_runtime if given.runtime in ("", n)), key=lambda name: -len(by_runtime[name]))
+    relatives = {name: [c for n in FAMILIES.get(name, ()) for c in by_runtime.get(n, ())] for name in names}
     tables: dict[str, Table] = {}
     everything: dict[str, list[tuple[Case, float]]] = {}
     with ProcessPoolExecutor(2) as pool:
-        answers = pool.map(studied, names, (by_runtime[name] for name in names))
+        answers = pool.map(studied, names, (by_runtime[n] for n in names), (relatives[n] for n in names))
         for name, (parameters, residuals) in zip(names, answers, strict=True):
             print(f"{name}: {len(by_runtime[name])} measurements", flush=True)
             for label, each in residuals.items():

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+# Runtime -> it and its relatives: engines of one kind, which a common fit describes better than each one's few set-ups.
+SERVERS = ("vllm", "sglang", "tensorrt-llm")
+FAMILIES = dict.fromkeys(SERVERS, SERVERS)
+RELATED = 0.4  # how far a member leaves its family, against how far a runtime leaves the priors
+MEASURED = 0.3  # how far a family's accelerators differ where their kernels were measured, against where they were not
 NOISE = 0.07  # how far one measurement is from another of the same thing, about
 # Constant -> the prior's middle (a factor on the table of kernels, or seconds) and its width in logarithms.
 PRIORS = {
