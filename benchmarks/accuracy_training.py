@@ -31,8 +31,8 @@ def rows(folder: Path) -> Iterator[Row]:
 
 def notes() -> Iterator[str]:
     """What every fit makes of steps that it has not seen."""
-    yield "Steps left out of the fit (one half of all rows predicted from the other; of an engine on `any` accelerator,"
-    yield "whole accelerators and formats predicted from the others):\n"
+    yield "Steps left out of the fit (one half of all rows predicted from the other, and whole models from the others;"
+    yield "of an engine on `any` accelerator, whole accelerators and formats from the others):\n"
     yield "| engine / accelerator / format | rows | mean error left out | interval |"
     yield "|---|---:|---:|---:|"
     for row in training_profiles():

@@ -3,8 +3,8 @@
     python benchmarks/fit_training.py --data DIR [--only ENGINE] [--dry-run]
 
 One fit for each engine, accelerator and number format, one for each engine on all its accelerators, one for everything.
-No constant belongs to a row or to a model. The error beside each fit is that of steps left out of it: twice, one half
-of the rows is predicted from the other.
+No constant belongs to a row or to a model. The error beside each fit is that of steps left out of it: one half of the
+rows predicted from the other, and whole models from the others.
 """
 
 from __future__ import annotations
@@ -33,8 +33,7 @@ from deepwide.formats.huggingface import read_config
 UNFUSED_RUNTIMES = ("megatron", "megatron-2021", "megatron-deepspeed", "megatron-deepspeed-jean-zay")
 MOST_OF_A_SOURCE = 90  # rows of one table in a fit
 OWN_TIGHTNESS = 1.5  # how much less one accelerator and format differ from their engine's others than engines differ
-REPEATS = 2  # halvings behind each error of cases left out
-FOLDS = 4  # parts of the groups behind each error of groups left out
+FOLDS = 4  # parts that models, or accelerators and formats, are left out in
 FEWEST_ROWS = 5  # for constants of one accelerator and format; of two models at least, or a fair sample of one
 FAIR_SAMPLE = 20  # errors below which a group's own quantile says little
 COVERED = 0.9  # share of left-out cases inside the interval
@@ -146,7 +145,7 @@ def fits(groups: Groups, start: TrainingConstants) -> Fits:
 
 def _says_enough(group: Sequence[Case]) -> bool:
     """Whether constants of its own would be more than a constant for one row or for one model."""
-    models = {c.model or tuple(c.sizes.items()) for c in group}
+    models = {_model(c) for c in group}
     return len(group) >= FEWEST_ROWS and (len(models) > 1 or len(group) > FAIR_SAMPLE)
 
 
@@ -159,21 +158,37 @@ def thinned(group: Sequence[Case], most: int = MOST_OF_A_SOURCE) -> Sequence[Cas
 
 
 def left_out(groups: Groups, start: TrainingConstants) -> dict[Key, NDArray[Any]]:
-    """Residuals of cases that no fit has seen: one half of all rows is predicted from the other, several times."""
-    order = np.random.default_rng(0)
+    """Residuals of cases that no fit has seen: of either half of all rows, and of every model with all of its rows."""
     found: dict[Key, list[NDArray[Any]]] = {key: [] for key in groups}
-    for _ in range(REPEATS):
-        first = {key: order.permutation(len(group)) % 2 == 0 for key, group in groups.items()}
-        for side in (True, False):
-            seen = {
-                k: [c for c, is_first in zip(g, first[k], strict=True) if is_first == side] for k, g in groups.items()
-            }
-            known = fits(seen, start)
-            for key, group in groups.items():
-                unseen = [c for c, is_first in zip(group, first[key], strict=True) if is_first != side]
-                if unseen:
-                    found[key].append(residuals(unseen, known.nearest(key)))
+    for unseen in (*_halves(groups), *_models(groups)):
+        held = {key: [c for c in group if id(c) in unseen] for key, group in groups.items()}
+        known = fits({key: [c for c in group if id(c) not in unseen] for key, group in groups.items()}, start)
+        for key, cases_held in held.items():
+            if cases_held:
+                found[key].append(residuals(cases_held, known.nearest(key)))
     return {key: np.concatenate(errors) for key, errors in found.items()}
+
+
+def _halves(groups: Groups) -> Iterator[set[int]]:
+    """The identities of every second row, and of the others, in an order of chance."""
+    order = np.random.default_rng(0)
+    first = {
+        id(c) for group in groups.values() for c, n in zip(group, order.permutation(len(group)), strict=True) if n % 2
+    }
+    yield first
+    yield {id(c) for group in groups.values() for c in group} - first
+
+
+def _models(groups: Groups) -> Iterator[set[int]]:
+    """The identities of the rows of some models, all models in turn; nothing where there is but one."""
+    every = [c for group in groups.values() for c in group]
+    names = sorted({_model(c) for c in every})
+    for fold in range(min(FOLDS, len(names)) if len(names) > 1 else 0):
+        yield {id(c) for c in every if _model(c) in names[fold::FOLDS]}
+
+
+def _model(c: Case) -> str:
+    return c.model or str(sorted(c.sizes.items()))
 
 
 def transferred(groups: Groups, start: TrainingConstants) -> NDArray[Any]:

@@ -11,6 +11,7 @@ from deepwide.cost.collectives import (
     all_gather_s,
     all_reduce_s,
     all_to_all_s,
+    dispatch_s,
     group,
     reduce_scatter_s,
     send_s,
@@ -64,3 +65,15 @@ def test_many_groups_at_once_are_each_alone() -> None:
 def test_a_collective_never_gets_shorter_with_more_members() -> None:
     times = all_reduce_s(1e9, group(SLOW_START, np.array([1, 2, 4, 8, 16, 32, 64])))
     assert (np.diff(times) > 0).all()
+
+
+def test_a_token_travels_once_to_each_node_however_many_of_its_experts_are_there() -> None:
+    """Over two nodes, of many experts some are almost surely in the other one, and it is crossed to once."""
+    far_only = Network(near=Wire(bytes_per_s=1e30, hop_s=0.0), far=NETWORK.far, node_devices=8)
+    one, many = (dispatch_s(25e9, copies, group(far_only, 16)) for copies in (1, 32))
+    assert one == pytest.approx(1 / 2)
+    assert many == pytest.approx(1.0)
+
+
+def test_within_a_node_a_token_travels_to_every_expert() -> None:
+    assert dispatch_s(3e9, 8, group(NETWORK, 8)) == pytest.approx(7 / 8 * 8 * 3e9 / 300e9)

@@ -7,6 +7,7 @@ n members, of which `near` share a node; M bytes are the whole message, as it is
     all-gather, reduce-scatter    (near - 1) / near * M / W_near  +  (nodes - 1) / nodes * M / near / W_far
     all-reduce                    both of them                    Thakur, Rabenseifner, Gropp 2005, IJHPCA 19(1):49-66
     all-to-all                    (near - 1) / n * M / W_near     +  (n - near) / n * M / W_far
+    to experts                    see `dispatch_s`
     hops                          (near - 1) * a_near             +  log2(nodes) * a_far
 """
 
@@ -15,7 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from deepwide.arithmetic import largest, least, log2
-from deepwide.units import Real
+from deepwide.units import Num, Real
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +78,18 @@ def all_to_all_s(message_bytes: Real, among: Group) -> Real:
     near, size, net = among.near, among.size, among.network
     inside: Real = (near - 1) / size * message_bytes / net.near.bytes_per_s
     outside: Real = (size - near) / size * message_bytes / net.far.bytes_per_s
+    return inside + outside + _hops_s(among)
+
+
+def dispatch_s(token_bytes: Real, copies: Num, among: Group) -> Real:
+    """Every token goes to `copies` experts, which are spread over the members.
+
+    Between nodes it travels once for each node that has one of its experts, inside a node once for each expert: of
+    n nodes, (n - 1) (1 - (1 - 1 / n)^copies) others are met (as DeepEP does it: DeepSeek-V3, arXiv:2412.19437, 3.2.2).
+    """
+    near, nodes, net = among.near, among.nodes, among.network
+    inside: Real = (near - 1) / near * copies * token_bytes / net.near.bytes_per_s
+    outside: Real = (nodes - 1) * (1 - (1 - 1 / nodes) ** copies) * token_bytes / net.far.bytes_per_s
     return inside + outside + _hops_s(among)
 
 

@@ -28,6 +28,7 @@ class TrainingConstants:
     expert_efficiency      of what products of that size reach, by those of routed experts
     memory_efficiency      of the memory bandwidth, by whatever streams
     elementwise_passes     how often elements between the products move, against once in and once out
+    expert_passes          how often what goes to experts and comes back moves on the device itself, being sorted
     score_passes           how often the square of scores moves; 0 where a fused kernel keeps it on chip
     layer_launch_s         what the host needs to launch one layer forward; backward it needs twice that
     expert_launch_s        likewise the routing and the experts of one layer, on top
@@ -48,6 +49,7 @@ class TrainingConstants:
     expert_efficiency: float
     memory_efficiency: float
     elementwise_passes: float
+    expert_passes: float
     score_passes: float
     layer_launch_s: float
     expert_launch_s: float

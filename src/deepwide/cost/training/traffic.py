@@ -10,7 +10,16 @@ from dataclasses import dataclass
 
 from deepwide.architecture.ledger import Ledger
 from deepwide.arithmetic import largest, least
-from deepwide.cost.collectives import Network, all_gather_s, all_reduce_s, all_to_all_s, group, reduce_scatter_s, send_s
+from deepwide.cost.collectives import (
+    Group,
+    Network,
+    all_gather_s,
+    all_reduce_s,
+    dispatch_s,
+    group,
+    reduce_scatter_s,
+    send_s,
+)
 from deepwide.cost.training.plan import Job, Plan
 from deepwide.cost.training.work import ELEMENT_BYTES
 from deepwide.units import Num, Real
@@ -42,7 +51,7 @@ def traffic(job: Job, plan: Plan, network: Network, *, gradient_bytes: float, we
     ledger, rows = job.ledger, plan.micro_batch * job.sequence / plan.cp
     whole_bytes = rows * _hidden(ledger) * ELEMENT_BYTES
     keys_bytes = rows * plan.cp * _cached(ledger) / plan.tp * ELEMENT_BYTES
-    routed_bytes = rows * _routed(ledger) / plan.tp * ELEMENT_BYTES
+    token_bytes = rows / plan.tp * ELEMENT_BYTES  # of one element of every token
     outer = plan.tp * plan.cp
     sharing = group(network, plan.sharing, plan.tp)
     copies = group(network, plan.dp * plan.cp / plan.sharing, plan.tp * plan.sharing)
@@ -50,7 +59,7 @@ def traffic(job: Job, plan: Plan, network: Network, *, gradient_bytes: float, we
     return Traffic(
         tensor_s=_sums(ledger) * all_reduce_s(whole_bytes, group(network, plan.tp)),
         context_s=all_gather_s(keys_bytes, group(network, plan.cp, plan.tp)),
-        expert_s=2 * all_to_all_s(routed_bytes, group(network, plan.ep, plan.tp)),
+        expert_s=2 * _dispatched_s(ledger, token_bytes, group(network, plan.ep, plan.tp)),
         pipeline_s=send_s(whole_bytes / plan.tp, network, outer * plan.dp),
         gather_s=all_gather_s(here * weight_bytes, sharing),
         scatter_s=reduce_scatter_s(here * gradient_bytes, sharing),
@@ -94,7 +103,8 @@ def _cached(ledger: Ledger) -> Num:
     return sum(c.elements * c.repeat for c in ledger.caches if not c.fixed)
 
 
-def _routed(ledger: Ledger) -> Num:
-    """Elements that one token sends to its experts, all layers."""
+def _dispatched_s(ledger: Ledger, token_bytes: Real, among: Group) -> Real:
+    """Tokens on their way to their experts, all layers."""
     downs = (op for op in ledger.ops if op.name.endswith("expert_down"))
-    return sum(op.active * op.n * op.repeat for op in downs)
+    seconds: Real = sum((op.repeat * dispatch_s(token_bytes * op.n, op.active, among) for op in downs), 0.0)
+    return seconds

@@ -56,6 +56,8 @@ def micro_batch_work(job: Job, plan: Plan, engine: Engine) -> Work:
             streaming = streaming + op.repeat * _streamed_s(op, rows, plan, engine)
         else:
             products = products + op.repeat * _product_s(op, weight, rows, plan, engine)
+        if op.name.endswith("expert_down"):
+            streaming = streaming + op.repeat * _sorted_s(op, rows, plan, engine)
     return Work(products_s=products, attention_s=attention, streaming_s=streaming, head_s=head, embedding_s=embedding)
 
 
@@ -133,4 +135,11 @@ def _streamed_s(op: Op, rows: Real, plan: Plan, engine: Engine) -> Real:
     cut = plan.tp if op.kind == "activation" or plan.sequence_parallel else 1
     elements = rows * op.active * op.n * (op.k + 1) / cut
     time: Real = elements * ELEMENT_BYTES * engine.constants.elementwise_passes / engine.head.bytes_per_s
+    return time
+
+
+def _sorted_s(op: Op, rows: Real, plan: Plan, engine: Engine) -> Real:
+    """What goes to experts and comes back, moved on the device itself: sorted by expert, and sorted back."""
+    elements = rows * op.active * op.n / plan.tp
+    time: Real = elements * ELEMENT_BYTES * engine.constants.expert_passes / engine.head.bytes_per_s
     return time
