@@ -167,14 +167,14 @@ def _rows(bounds: Space) -> Rows:
     """Every (tp, pp, cp, micro-batch), by the number of stages."""
     import numpy as np
 
-    columns: list[tuple[int, ...]] = []
-    splits: dict[tuple[int, int], int] = {}
-    for layout in sorted(layouts(bounds), key=lambda layout: layout[1]):
-        copies, number = bounds.devices // prod(layout), splits.setdefault(layout[:2], len(splits))
-        columns += [(*layout, copies, micro, number) for micro in divisors(bounds.global_batch // copies)]
-    table = np.array(columns, dtype=np.float64).reshape(-1, 6).T
-    tp, pp, cp, dp, micro_batch, split = table
-    return Rows(tp, pp, cp, dp, micro_batch, split.astype(np.intp))
+    ways = sorted(layouts(bounds), key=lambda layout: layout[1])
+    splits = {split: number for number, split in enumerate(dict.fromkeys(way[:2] for way in ways))}
+    copies = [bounds.devices // prod(way) for way in ways]
+    micro_batches = [np.array(divisors(bounds.global_batch // n), dtype=np.float64) for n in copies]
+    each = np.array([(*way, n, splits[way[:2]]) for way, n in zip(ways, copies, strict=True)], dtype=np.float64)
+    table = np.repeat(each.reshape(-1, 5), [len(sizes) for sizes in micro_batches], axis=0)
+    tp, pp, cp, dp, split = table.T
+    return Rows(tp, pp, cp, dp, np.concatenate([np.empty(0), *micro_batches]), split.astype(np.intp))
 
 
 def _rounds(rows: Rows, bounds: Space) -> NDArray[Any]:
