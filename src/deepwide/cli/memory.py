@@ -11,7 +11,7 @@ from deepwide.answers.load import SEARCHED_CONTEXT
 from deepwide.answers.memory import PARTS, Memory, memory
 from deepwide.answers.models import find_model
 from deepwide.cli.options import AcceleratorName, ModelName, Number, reading_options
-from deepwide.cli.output import bar, json_option, notes, print_json, title
+from deepwide.cli.output import bar, json_option, notes, print_fitting, title
 
 
 @click.command()
@@ -50,12 +50,7 @@ def command(
     deepwide memory llama-3-8b --on a100-sxm-80gb --train --recompute full
     """
     answer = memory(find_model(model, like, instantiate, online), fused=not eager, **question)
-    if as_json:
-        print_json(answer.to_dict())
-    else:
-        _draw(answer)
-    if not answer.fits:
-        raise click.exceptions.Exit(1)
+    print_fitting(answer, as_json, _draw)
 
 
 def _draw(answer: Memory) -> None:

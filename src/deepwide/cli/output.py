@@ -7,11 +7,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import click
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+class Fitting(Protocol):
+    """An answer whose point is whether something fits."""
+
+    @property
+    def fits(self) -> bool:
+        """Yes or no."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The answer as plain values."""
+
+
+Answer = TypeVar("Answer", bound=Fitting)
 
 
 def json_option() -> Decorator:
@@ -22,6 +36,16 @@ def json_option() -> Decorator:
 def print_json(answer: dict[str, Any]) -> None:
     """One JSON object, whole numbers exact; in ASCII, which every terminal and locale can take."""
     click.echo(json.dumps(answer, allow_nan=False))
+
+
+def print_fitting(answer: Answer, as_json: bool, draw: Callable[[Answer], None]) -> None:
+    """The answer as one JSON object or drawn; exit code 1 where it does not fit."""
+    if as_json:
+        print_json(answer.to_dict())
+    else:
+        draw(answer)
+    if not answer.fits:
+        raise click.exceptions.Exit(1)
 
 
 def bar(share: float, width: int = 32) -> str:

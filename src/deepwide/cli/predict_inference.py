@@ -10,7 +10,7 @@ from deepwide import units
 from deepwide.answers.inference import Inference, predict_inference
 from deepwide.answers.models import find_model
 from deepwide.cli.options import AcceleratorName, ModelName, Number, reading_options
-from deepwide.cli.output import bar, json_option, notes, print_json, title
+from deepwide.cli.output import bar, json_option, notes, print_fitting, title
 
 # Part of a pass -> what it is called on a terminal.
 PARTS = {
@@ -53,12 +53,7 @@ def command(model: str, as_json: bool, like: str, instantiate: bool, online: boo
     deepwide predict inference llama-3-70b --on a100-sxm-80gb --tp 4 --concurrency 32
     """
     answer = predict_inference(find_model(model, like, instantiate, online), **question)
-    if as_json:
-        print_json(answer.to_dict())
-    else:
-        _draw(answer)
-    if not answer.fits:
-        raise click.exceptions.Exit(1)
+    print_fitting(answer, as_json, _draw)
 
 
 def _draw(answer: Inference) -> None:

@@ -14,7 +14,7 @@ from deepwide.answers.models import find_model
 from deepwide.answers.plan_verdict import PARTS
 from deepwide.answers.training import Training, predict_training
 from deepwide.cli.options import AcceleratorName, ModelName, Number, reading_options
-from deepwide.cli.output import bar, json_option, notes, print_json, title
+from deepwide.cli.output import bar, json_option, notes, print_fitting, title
 
 SHOWN_SHARE = 0.0005  # parts that round to 0.0% are left out
 BAR = 24
@@ -51,12 +51,7 @@ def command(model: str, as_json: bool, like: str, instantiate: bool, online: boo
     deepwide predict training llama-3-70b --on h100 --devices 512 --plan tp=4,pp=4,interleave=5
     """
     answer = predict_training(find_model(model, like, instantiate, online), **question)
-    if as_json:
-        print_json(answer.to_dict())
-    else:
-        _draw(answer)
-    if not answer.fits:
-        raise click.exceptions.Exit(1)
+    print_fitting(answer, as_json, _draw)
 
 
 def _draw(answer: Training) -> None:

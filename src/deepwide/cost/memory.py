@@ -10,7 +10,7 @@ from fractions import Fraction
 
 from deepwide.architecture.ledger import Ledger
 from deepwide.architecture.rows import Cache, Weight
-from deepwide.arithmetic import least
+from deepwide.arithmetic import least, pieces
 from deepwide.cost.precision import GgufMix, Precision, stored_bytes
 from deepwide.errors import BadInput, did_you_mean
 from deepwide.units import Num
@@ -25,7 +25,7 @@ ADAPTER_BYTES = 4  # an adapter, its gradient and each of its two moments are ke
 
 def weights_bytes(ledger: Ledger, how: Precision | GgufMix, tp: int = 1) -> Num:
     """Bytes of the weights on one of `tp` devices."""
-    return sum(-(-stored_bytes(w, how) // shards(w, tp)) for w in ledger.weights)
+    return sum(pieces(stored_bytes(w, how), shards(w, tp)) for w in ledger.weights)
 
 
 def shards(w: Weight, tp: int) -> int:
@@ -43,8 +43,8 @@ def kv_cache_bytes(ledger: Ledger, *, context: Num, batch: Num, bits: Fraction, 
     for c in ledger.caches:
         width = max(bits, Fraction(16)) if c.fixed else bits
         elements = cached_elements(c, context) * batch * c.repeat
-        heads_here = -(-c.heads // tp)
-        total = total + -(-elements * heads_here * width.numerator // (8 * width.denominator * c.heads))
+        heads_here = pieces(c.heads, tp)
+        total = total + pieces(elements * heads_here * width.numerator, 8 * width.denominator * c.heads)
     return total
 
 
@@ -82,7 +82,7 @@ def inference_activation_bytes(ledger: Ledger, *, batch: Num, tokens: Num, fused
     hidden = max((op.n for op in ledger.ops if op.kind == "norm"), default=0)
     widest = max(branches.values(), default=0)
     streams = 2 if fused else 4
-    return 2 * tokens * batch * (streams * hidden + -(-widest // tp)) + -(-logits // tp)
+    return 2 * tokens * batch * (streams * hidden + pieces(widest, tp)) + pieces(logits, tp)
 
 
 def _adamw(w: Weight) -> Num:
@@ -93,7 +93,7 @@ def _adamw_8bit(w: Weight) -> Num:
     """Two 8-bit moments with an fp32 scale per block of 256 (arXiv:2110.02861); small tensors stay in fp32."""
     if w.size < 4096:
         return 8 * w.parameters
-    return (2 * w.size + 2 * 4 * -(-w.size // 256)) * w.copies * w.repeat
+    return (2 * w.size + 2 * 4 * pieces(w.size, 256)) * w.copies * w.repeat
 
 
 def _adafactor(w: Weight) -> Num:

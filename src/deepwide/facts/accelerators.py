@@ -27,6 +27,7 @@ CONFIDENCES = {
     "stated": "as the owner of the profile file says",
     "measured": "measured on the device",
 }
+SLOWEST_SLOT_BYTES_PER_S = 16e9  # sixteen lanes of PCIe 3.0: a device whose link nobody states still sits in a slot
 LARGEST = 1e30  # no honest field comes near; keeps later arithmetic finite
 LONGEST_TEXT = 1000
 MOST_PROFILE_BYTES = 16_384  # a profile needs about 1,000; hostile input costs the parser time squared

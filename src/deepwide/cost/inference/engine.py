@@ -10,7 +10,7 @@ from deepwide.cost.collectives import Network, Wire
 from deepwide.cost.precision import GgufMix, Precision, cache_bits, precision, quantised, stored_bytes
 from deepwide.cost.roofline import Roof
 from deepwide.errors import BadInput
-from deepwide.facts.accelerators import Accelerator, pcie_bytes_per_s
+from deepwide.facts.accelerators import SLOWEST_SLOT_BYTES_PER_S, Accelerator, pcie_bytes_per_s
 from deepwide.facts.networks import node
 from deepwide.facts.runtimes import Profile, ServingConstants, profile
 from deepwide.units import Num, Real
@@ -109,7 +109,7 @@ def network(accelerator: Accelerator, constants: ServingConstants, devices: int)
     if link and (devices <= 2 or "pairs" not in link.kind):
         near = link.bytes_per_s * constants.link_efficiency
     else:
-        slot = pcie_bytes_per_s(accelerator) or 16e9  # a slot of generation 3, the slowest in use
+        slot = pcie_bytes_per_s(accelerator) or SLOWEST_SLOT_BYTES_PER_S
         near = slot * constants.link_efficiency * (SHARED_SLOTS / devices if devices > 2 else 1)
     return Network(
         near=Wire(bytes_per_s=near, hop_s=NODE_HOP_S),

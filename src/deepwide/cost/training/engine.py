@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from deepwide.cost.collectives import Network, Wire
 from deepwide.cost.roofline import Roof
 from deepwide.errors import BadInput, did_you_mean
-from deepwide.facts.accelerators import Accelerator, link_bytes_per_s, pcie_bytes_per_s
+from deepwide.facts.accelerators import SLOWEST_SLOT_BYTES_PER_S, Accelerator, link_bytes_per_s, pcie_bytes_per_s
 from deepwide.facts.networks import node
 from deepwide.facts.training import TrainingConstants
 from deepwide.units import Real
 
 SHARPNESS = 2.0  # of the corner between computing and moving: fits of 1.2 to 3 do equally well on training steps
-SLOWEST_LINK_BYTES_PER_S = 16e9  # a device whose link nobody states still sits in a slot of PCIe 3.0
 # Number formats of the products, and the rates that an accelerator may list them under, the first known one counts.
 FORMATS = {
     "bf16": ("bf16", "fp16", "tf32", "fp32"),
@@ -56,7 +55,7 @@ def engine(
     usual, c = node(device.name), constants
     memory = device.bandwidth_bytes_per_s * c.memory_efficiency
     sixteen = peak_flops_per_s(device, "bf16")
-    near = (link_bytes_per_s(device) or SLOWEST_LINK_BYTES_PER_S) * c.near_efficiency
+    near = (link_bytes_per_s(device) or SLOWEST_SLOT_BYTES_PER_S) * c.near_efficiency
     far = (network_bytes_per_s or usual.bytes_per_s) * c.far_efficiency
     return Engine(
         products=Roof(
@@ -64,7 +63,7 @@ def engine(
         ),
         head=Roof(flops_per_s=sixteen * c.head_efficiency, bytes_per_s=memory, sharpness=SHARPNESS),
         attention_flops_per_s=sixteen * c.attention_efficiency,
-        host_bytes_per_s=pcie_bytes_per_s(device) or SLOWEST_LINK_BYTES_PER_S,
+        host_bytes_per_s=pcie_bytes_per_s(device) or SLOWEST_SLOT_BYTES_PER_S,
         network=Network(
             near=Wire(bytes_per_s=near, hop_s=c.hop_s),
             far=Wire(bytes_per_s=far, hop_s=c.hop_s),
