@@ -12,7 +12,7 @@ from deepwide.cost.inference.engine import driven
 from deepwide.design.search import front
 from deepwide.errors import BadInput
 from deepwide.facts.accelerators import accelerator
-from deepwide.quality.laws import DIFFERENCE_SD
+from deepwide.quality.shape import DIFFERENCE_SD
 
 
 @pytest.fixture(scope="module")

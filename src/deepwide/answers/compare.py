@@ -11,7 +11,7 @@ from deepwide.answers.models import find_model
 from deepwide.answers.shape import TOKENS_PER_PARAMETER, Shape, shape_of
 from deepwide.cost.inference.engine import driven
 from deepwide.errors import BadInput
-from deepwide.quality.laws import TIE
+from deepwide.quality.shape import TIE
 
 MOST_MODELS = 26  # one letter each
 SAME_SHARE = 0.01  # exact quantities closer than this are called the same

@@ -17,7 +17,7 @@ from deepwide.cost.memory import overhead_bytes
 from deepwide.design.search import Found, Use, deep_to_wide, front, search
 from deepwide.design.space import Space
 from deepwide.errors import BadInput
-from deepwide.quality.laws import DIFFERENCE_SD, TIE
+from deepwide.quality.shape import DIFFERENCE_SD, TIE
 
 SMALLEST_BUDGET, LARGEST_BUDGET = 10**6, 10**13
 LONGEST_FRONT = 200

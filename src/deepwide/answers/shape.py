@@ -11,7 +11,7 @@ from deepwide.architecture.sizes import bodies, int_or_none, sizes
 from deepwide.cost.inference.engine import Engine
 from deepwide.cost.inference.passes import Work, forward
 from deepwide.cost.memory import cached_elements_per_token
-from deepwide.quality.laws import LossPrediction, shape_loss
+from deepwide.quality.shape import LossPrediction, shape_loss
 
 WEIGHT_BYTES = 2  # shapes are compared in 16 bits
 TOKENS_PER_PARAMETER = 20  # the compute-optimal ratio of Hoffmann et al. 2022, arXiv:2203.15556

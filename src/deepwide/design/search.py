@@ -12,7 +12,7 @@ from deepwide.cost.inference.engine import Engine
 from deepwide.cost.inference.passes import Work, forward
 from deepwide.cost.memory import cached_elements_per_token
 from deepwide.design.space import Block, Space, blocks, template
-from deepwide.quality.laws import DIFFERENCE_SD, shape_loss
+from deepwide.quality.shape import DIFFERENCE_SD, shape_loss
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -14,7 +14,7 @@ Row = TypeVar("Row")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShapeLaw:
-    """One member of the shape law; the letters stand in `quality.laws`."""
+    """One member of the shape law; the letters stand in `quality.shape`."""
 
     name: str
     law: str

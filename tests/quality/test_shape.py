@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from deepwide.facts.tables import shape_laws
-from deepwide.quality.laws import TIE, shape_loss
+from deepwide.quality.shape import TIE, shape_loss
 
 
 def loss(layers: float, hidden: float, tokens: float = 2e10, vocab: int = 50_304) -> float:
