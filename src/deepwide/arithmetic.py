@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 from deepwide.units import Num, Real
@@ -44,6 +45,31 @@ def pieces(whole: Num, size: Num) -> Num:
 def rounded_up(whole: Num, multiple: Num) -> Num:
     """The next multiple."""
     return pieces(whole, multiple) * multiple
+
+
+def repeated(terms: Iterable[tuple[Any, Any]]) -> Any:
+    """The sum of n x over pairs (n, x); what is repeated equally often is summed first, so that n is met once.
+
+    A search has its layers on one axis and all other sizes on another: the sums then stay on the narrow one.
+
+    >>> repeated([(3, 10), (3, 1), (1, 5)])
+    38
+    """
+    sums: list[list[Any]] = []
+    for n, x in terms:
+        same = next((each for each in sums if each[0] is n or (isinstance(n, int) and _is_int(each[0], n))), None)
+        if same is None:
+            sums.append([n, x])
+        else:
+            same[1] = same[1] + x
+    total: Any = 0
+    for n, x in sums:
+        total = total + n * x
+    return total
+
+
+def _is_int(a: Any, b: int) -> bool:
+    return isinstance(a, int) and a == b
 
 
 def longer(a: Real, b: Real, sharpness: float) -> Real:

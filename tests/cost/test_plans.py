@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -19,14 +19,13 @@ from deepwide.cost.training.plan import RECOMPUTES, Job, Plan
 from deepwide.cost.training.plans import ZEROS, Task, search
 from deepwide.cost.training.plans_flops import hardware_flops, model_flops
 from deepwide.cost.training.plans_space import divisors, interleaves, layouts, space, tensor_parts
-from deepwide.cost.training.step import Step, effort, stage_time, step_time
+from deepwide.cost.training.step import PARTS, effort, stage_time, step_time
 from deepwide.facts.accelerators import accelerator, memory_for_use_bytes
 from deepwide.facts.training import training_profile
 
 H100 = accelerator("h100")
 LLAMA = find_model("llama-3-8b")
 MOE = find_model("mixtral-8x7b")
-PARTS = [f.name for f in fields(Step) if f.name != "step_s"]
 
 
 def task(model=LLAMA, devices: int = 16, batch: int = 64, sequence: int = 4096, habits=MEGATRON, **changes) -> Task:

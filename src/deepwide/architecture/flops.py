@@ -10,13 +10,13 @@ Norms, activations and softmax are left out of both: they are not matrix work.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 from deepwide.architecture.ledger import Ledger
 from deepwide.architecture.rows import Chunks, Op, Scores, Taps
-from deepwide.arithmetic import least
+from deepwide.arithmetic import least, repeated
 from deepwide.units import Num
 
 Convention = Literal["counter", "hardware"]
@@ -44,7 +44,7 @@ class Pass:
 
 def forward_flops(ledger: Ledger, work: Pass, convention: Convention = "hardware") -> Num:
     """Matrix work of one forward pass, output head on every token."""
-    return sum(op_flops(op, work, convention) for op in ledger.ops)
+    return _total((op.repeat, layer_flops(op, work, convention)) for op in ledger.ops)
 
 
 def backward_flops(ledger: Ledger, work: Pass, convention: Convention = "hardware") -> Num:
@@ -52,32 +52,42 @@ def backward_flops(ledger: Ledger, work: Pass, convention: Convention = "hardwar
 
     For the weight of a grouped convolution, the counter takes every channel with every other, not those of its group.
     """
-    return sum(_backward(op, work, convention) for op in ledger.ops)
+    return _total((op.repeat, _backward(op, work, convention)) for op in ledger.ops)
 
 
 def token_flops(ledger: Ledger) -> Num:
     """Matrix work of one more token (in every stack that reads text), attention over earlier tokens left out."""
     per_token = [op for op in ledger.ops if op.rows is None and op.kind in ("matmul", "scan", "conv")]
-    return sum(2 * op.k * op.n * op.active * op.repeat for op in per_token)
+    return _total((op.repeat, 2 * op.k * op.n * op.active) for op in per_token)
 
 
 def context_flops(ledger: Ledger) -> Num:
     """Attention work that each earlier token in view adds to a new one; windows are not yet full."""
     scores = [op for op in ledger.ops if isinstance(op.how, Scores) and op.rows is None and op.how.key_rows is None]
-    return sum(2 * (op.k + op.n) * op.repeat for op in scores)
+    return _total((op.repeat, 2 * (op.k + op.n)) for op in scores)
 
 
 def op_flops(op: Op, work: Pass, convention: Convention) -> Num:
     """Matrix work of one operation, over its layers and the batch."""
+    return layer_flops(op, work, convention) * op.repeat
+
+
+def layer_flops(op: Op, work: Pass, convention: Convention) -> Num:
+    """Matrix work of one operation in one of its layers, over the batch."""
     if isinstance(op.how, Scores):
-        return _attention(op, op.how, work, convention) * op.repeat
+        return _attention(op, op.how, work, convention)
     if op.kind == "matmul":
-        return 2 * work.rows(op) * op.k * op.n * op.active * op.repeat
+        return 2 * work.rows(op) * op.k * op.n * op.active
     if op.kind == "scan":
-        return 2 * _scanned(op, work, convention) * op.repeat
+        return 2 * _scanned(op, work, convention)
     if op.kind == "conv":
-        return 2 * _convolved(op, work, convention) * op.k * op.n * op.repeat
+        return 2 * _convolved(op, work, convention) * op.k * op.n
     return 0
+
+
+def _total(terms: Iterable[tuple[Num, Num]]) -> Num:
+    total: Num = repeated(terms)
+    return total
 
 
 def _convolved(op: Op, work: Pass, convention: Convention) -> Num:
@@ -105,7 +115,7 @@ def _scanned(op: Op, work: Pass, convention: Convention) -> Num:
 
 
 def _backward(op: Op, work: Pass, convention: Convention) -> Num:
-    forward = op_flops(op, work, convention)
+    forward = layer_flops(op, work, convention)
     if isinstance(op.how, Taps) and convention == "counter":
         return forward * (1 + op.how.groups)
     return 2 * forward

@@ -10,6 +10,7 @@ from deepwide.architecture import parts
 from deepwide.architecture.model import Architecture, Branch, Run, Small, Stack
 from deepwide.architecture.rows import Cache, Op, Weight
 from deepwide.architecture.site import Site, place
+from deepwide.arithmetic import repeated
 from deepwide.units import Num
 
 
@@ -23,15 +24,16 @@ class Ledger:
 
     def parameters(self) -> Num:
         """Parameters; a tied tensor counts once."""
-        return sum(w.parameters for w in self.weights)
+        return _total(self.weights)
 
     def active_parameters(self) -> Num:
         """Parameters that one token uses, the whole embedding table included."""
-        return sum(w.active_parameters for w in self.weights)
+        total: Num = repeated((w.repeat, w.layer_active_parameters) for w in self.weights)
+        return total
 
     def body_parameters(self) -> Num:
         """Parameters between the embedding and the output head, positions left out: what loss laws call the body."""
-        return sum(w.parameters for w in self.weights if w.part not in ("embedding", "position", "head"))
+        return _total(w for w in self.weights if w.part not in ("embedding", "position", "head"))
 
     def parameters_by(self, key: Callable[[Weight], str]) -> dict[str, Num]:
         """Parameters summed over the rows that share a key, e.g. `lambda w: w.part`."""
@@ -39,6 +41,11 @@ class Ledger:
         for w in self.weights:
             sums[key(w)] = sums.get(key(w), 0) + w.parameters
         return sums
+
+
+def _total(weights: Iterable[Weight]) -> Num:
+    total: Num = repeated((w.repeat, w.layer_parameters) for w in weights)
+    return total
 
 
 def lower(architecture: Architecture) -> Ledger:

@@ -44,14 +44,24 @@ class Weight(NamedTuple):
         return prod(self.shape)
 
     @property
+    def layer_parameters(self) -> Num:
+        """Parameters of all its copies in one layer; a tied tensor was counted where it is owned."""
+        return 0 if self.tied else prod(self.shape) * self.copies
+
+    @property
+    def layer_active_parameters(self) -> Num:
+        """Parameters of one layer that one token uses."""
+        return 0 if self.tied else prod(self.shape) * self.active
+
+    @property
     def parameters(self) -> Num:
-        """Parameters of all its layers and copies; a tied tensor was counted where it is owned."""
-        return 0 if self.tied else prod(self.shape) * self.copies * self.repeat
+        """Parameters of all its layers and copies."""
+        return self.layer_parameters * self.repeat
 
     @property
     def active_parameters(self) -> Num:
-        """Parameters that one token uses."""
-        return 0 if self.tied else prod(self.shape) * self.active * self.repeat
+        """Parameters that one token uses, in all its layers."""
+        return self.layer_active_parameters * self.repeat
 
 
 class Latent(NamedTuple):

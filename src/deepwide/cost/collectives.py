@@ -58,9 +58,10 @@ def group(network: Network, size: Real, stride: Real = 1) -> Group:
 def all_gather_s(message_bytes: Real, among: Group) -> Real:
     """Every member ends with the whole message, of which it had a share."""
     near, nodes, net = among.near, among.nodes, among.network
-    inside: Real = (near - 1) / near * message_bytes / net.near.bytes_per_s
-    outside: Real = (nodes - 1) / nodes * message_bytes / near / net.far.bytes_per_s
-    return inside + outside + _hops_s(among)
+    inside = (near - 1) / near / net.near.bytes_per_s
+    outside = (nodes - 1) / nodes / near / net.far.bytes_per_s
+    time: Real = message_bytes * (inside + outside) + _hops_s(among)
+    return time
 
 
 def reduce_scatter_s(message_bytes: Real, among: Group) -> Real:

@@ -10,7 +10,7 @@ from fractions import Fraction
 
 from deepwide.architecture.ledger import Ledger
 from deepwide.architecture.rows import Cache, Weight
-from deepwide.arithmetic import least, pieces
+from deepwide.arithmetic import least, pieces, repeated
 from deepwide.cost.precision import GgufMix, Precision, stored_bytes
 from deepwide.errors import BadInput, did_you_mean
 from deepwide.units import Num
@@ -50,7 +50,8 @@ def kv_cache_bytes(ledger: Ledger, *, context: Num, batch: Num, bits: Fraction, 
 
 def cached_elements_per_token(ledger: Ledger) -> Num:
     """Elements that one more token leaves behind in all layers, while windows are not full; fixed states left out."""
-    return sum(c.elements * c.repeat for c in ledger.caches if not c.fixed)
+    elements: Num = repeated((c.repeat, c.elements) for c in ledger.caches if not c.fixed)
+    return elements
 
 
 def cached_elements(cache: Cache, context: Num) -> Num:

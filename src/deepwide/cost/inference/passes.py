@@ -9,13 +9,12 @@ In a captured graph the host hardly shows; where it launches every kernel anew, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from deepwide.architecture.flops import Pass, op_flops
+from deepwide.architecture.flops import Pass, layer_flops
 from deepwide.architecture.ledger import Ledger
-from deepwide.architecture.rows import Op, Scores, Weight
-from deepwide.arithmetic import least, longer, pieces, rounded_up
+from deepwide.architecture.rows import Cache, Op, Scores, Weight
+from deepwide.arithmetic import least, longer, pieces, repeated, rounded_up
 from deepwide.cost.collectives import Network, group, send_s
 from deepwide.cost.inference.engine import Engine
 from deepwide.cost.memory import cached_elements
@@ -79,10 +78,11 @@ def forward(ledger: Ledger, work: Work, on: Engine, stream: str = "decoder") -> 
     weights = {w.name: w for w in ledger.weights}
     running = [op for op in ledger.ops if op.stream == stream and op.rows is None and _runs(op, work)]
     products = [_product_s(op, weights.get(op.weight), work, on) for op in running if op.kind == "matmul"]
-    weights_s = _sum(moving for moving, _ in products)
+    weights_s = repeated((n, reading) for n, reading, _ in products)
     cache_s, scores_s = _attention_s(ledger, running, work, on)
-    compute_s = _sum(rest for _, rest in products) + scores_s + _sum(_streamed_s(op, work, on) for op in running)
-    launch_s = _sum(_launch_s(op, on) for op in running)
+    between = ((op.repeat, _streamed_s(op, work, on)) for op in running)
+    compute_s = repeated([*((n, rest) for n, _, rest in products), *between]) + scores_s
+    launch_s = repeated((op.repeat, _launch_s(op, on)) for op in running)
     traffic_s = _traffic_s(running, weights, work, on)
     kernels_s = weights_s + cache_s + compute_s + launch_s + traffic_s
     return Seconds(
@@ -99,8 +99,8 @@ def _runs(op: Op, work: Work) -> bool:
     return op.kind != "gather" and (work.logits > 0 or op.part != "head")
 
 
-def _product_s(op: Op, weight: Weight | None, work: Work, on: Engine) -> tuple[Real, Real]:
-    """All layers of one matrix product: reading its weights, and what computing adds to that."""
+def _product_s(op: Op, weight: Weight | None, work: Work, on: Engine) -> tuple[Num, Real, Real]:
+    """In how many layers a matrix product stands; of one: reading its weights, and what computing adds to that."""
     k, n = op.k, op.n
     split = weight.split if weight else "replicated"
     if work.tp > 1 and split in ("column", "vocabulary"):
@@ -115,7 +115,7 @@ def _product_s(op: Op, weight: Weight | None, work: Work, on: Engine) -> tuple[R
     whole = rounded_up(k, TILE) * rounded_up(n, TILE) if work.prompt else k * n
     flops = 2 * rows * op.active * whole
     reading: Real = held_bytes / under.bytes_per_s
-    return op.repeat * reading, op.repeat * (roofline_s(flops, held_bytes + passing_bytes, under) - reading)
+    return op.repeat, reading, roofline_s(flops, held_bytes + passing_bytes, under) - reading
 
 
 def _touched(op: Op, weight: Weight | None, rows: Num) -> Real:
@@ -129,42 +129,46 @@ def _touched(op: Op, weight: Weight | None, rows: Num) -> Real:
 def _attention_s(ledger: Ledger, running: list[Op], work: Work, on: Engine) -> tuple[Real, Real]:
     """All layers of attention and recurrence: reading the cache, and what computing adds to that."""
     context = work.past + work.tokens
-    read_bytes: Real = 0.0
     heads = {
         op.name.rpartition(".")[0]: op.how.heads for op in running if isinstance(op.how, Scores) and not op.how.latent
     }
-    for cache in ledger.caches:
-        sharing = heads.get(cache.name.rpartition(".")[0], cache.heads) / cache.heads
-        again = 1 + on.constants.reread_share * (sharing - 1)
-        here = again * (pieces(cache.heads, work.tp) / cache.heads if work.tp > 1 else 1)
-        read_bytes = read_bytes + cached_elements(cache, context) * cache.repeat * here * on.cache_bytes
-    read_bytes = read_bytes * work.batch
     passed = Pass(tokens=work.tokens, batch=work.batch, past=work.past)
-    flops = _sum(op_flops(op, passed, "hardware") for op in running if op.kind in ("attention", "scan", "conv"))
-    reading = read_bytes / on.attention.bytes_per_s
-    computing = flops / work.tp / on.attention.flops_per_s
+    read_bytes = repeated(
+        (c.repeat, cached_elements(c, context) * _read_again(c, heads, work, on)) for c in ledger.caches
+    )
+    scoring = (op for op in running if op.kind in ("attention", "scan", "conv"))
+    flops = repeated((op.repeat, layer_flops(op, passed, "hardware")) for op in scoring)
+    reading = read_bytes * (work.batch * on.cache_bytes / on.attention.bytes_per_s)
+    computing = flops / (work.tp * on.attention.flops_per_s)
     return reading, longer(reading, computing, on.attention.sharpness) - reading
 
 
+def _read_again(cache: Cache, heads: dict[str, Num], work: Work, on: Engine) -> Real:
+    """How often a cached element is read on a device: by the query heads that share it, if it has its head."""
+    sharing = heads.get(cache.name.rpartition(".")[0], cache.heads) / cache.heads
+    again: Real = 1 + on.constants.reread_share * (sharing - 1)
+    return again * (pieces(cache.heads, work.tp) / cache.heads if work.tp > 1 else 1)
+
+
 def _streamed_s(op: Op, work: Work, on: Engine) -> Real:
-    """All layers of a kernel between products, which moves its elements."""
+    """A kernel between products, which moves its elements."""
     if op.kind not in ("norm", "activation"):
         return 0.0
     rows = work.batch * work.logits if op.part == "head" else work.rows
     passes = NORM_PASSES if op.kind == "norm" else (op.k + 1) / work.tp
     moved_bytes = rows * op.active * op.n * passes * ELEMENT_BYTES
-    time: Real = op.repeat * moved_bytes / on.sixteen.bytes_per_s
+    time: Real = moved_bytes / on.sixteen.bytes_per_s
     return time
 
 
 def _launch_s(op: Op, on: Engine) -> Real:
-    """What the kernels of all layers take before they move or compute anything."""
+    """What a kernel takes before it moves or computes anything."""
     c = on.constants
     if op.kind == "matmul":
-        return 0.0 if op.name.rpartition(".")[2] in FUSED else op.repeat * c.launch_s
+        return 0.0 if op.name.rpartition(".")[2] in FUSED else c.launch_s
     if op.kind == "attention":
-        return op.repeat * (c.attention_launch_s + c.small_s)  # positions are turned and keys stored before it
-    return op.repeat * c.small_s
+        return c.attention_launch_s + c.small_s  # positions are turned and keys stored before it
+    return c.small_s
 
 
 def _traffic_s(running: list[Op], weights: dict[str, Weight], work: Work, on: Engine) -> Real:
@@ -174,7 +178,7 @@ def _traffic_s(running: list[Op], weights: dict[str, Weight], work: Work, on: En
     hidden = next((op.n for op in reversed(running) if op.kind == "norm"), 0)
     message_bytes = work.rows * hidden * ELEMENT_BYTES
     cut = {op.name.rpartition(".")[0]: op.repeat for op in running if _split(op, weights) == "row"}
-    sums = _sum(cut.values()) * all_reduce_s(message_bytes, on, work.tp) if work.tp > 1 else 0.0
+    sums = sum(cut.values()) * all_reduce_s(message_bytes, on, work.tp) if work.tp > 1 else 0.0
     handing_over = on.constants.stage_s + send_s(message_bytes / work.tp, on.network, work.tp)
     return sums + (work.pp - 1) * handing_over
 
@@ -200,9 +204,9 @@ def _pass_s(kernels_s: Real, running: list[Op], weights: dict[str, Weight], work
     """The pass as a user sees it: kernels, what layers add, the host beside them, and what a step adds."""
     c = on.constants
     branches = {op.name.rpartition(".")[0]: op.repeat for op in running if op.part in BRANCHES}
-    layers = _sum(branches.values()) / 2
+    layers = sum(branches.values()) / 2
     downs = (op for op in running if op.name.endswith("expert_down") and op.weight in weights)
-    experts = _sum(weights[op.weight].copies * op.repeat for op in downs)
+    experts = repeated((op.repeat, weights[op.weight].copies) for op in downs)
     device_s = kernels_s + layers * c.layer_s + experts * c.expert_s
     host_s = layers * c.host_layer_s * _launched(work, on)
     time: Real = longer(device_s, host_s, HOST_SHARPNESS) + c.step_s
@@ -215,11 +219,3 @@ def _launched(work: Work, on: Engine) -> Num:
         return 1
     beyond: Num = least(work.past // (on.profile.captured_context + 1), 1)
     return beyond
-
-
-def _sum(values: Iterable[Real] | Iterator[Real]) -> Real:
-    """A sum that starts from 0, whatever it is of."""
-    total: Real = 0.0
-    for value in values:
-        total = total + value
-    return total

@@ -48,7 +48,7 @@ class StageMemory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingMemory:
-    """The two stages that can be the fullest."""
+    """The two stages that can be the fullest; the same one where there is no pipeline."""
 
     first: StageMemory
     last: StageMemory
@@ -56,6 +56,8 @@ class TrainingMemory:
     @property
     def total_bytes(self) -> Real:
         """Bytes on the fullest device."""
+        if self.first is self.last:
+            return self.last.total_bytes
         total: Real = largest(self.first.total_bytes, self.last.total_bytes)
         return total
 
@@ -98,9 +100,12 @@ def peak_training_bytes(
     layer_bytes = _layer_working(rows, architecture.main.hidden, plan) * tokens
     loss_bytes = _loss_working(architecture, tokens, plan, habits)
     trained = None if job.trainable == "all" else adapters / (plan.tp * plan.pp)
+    of_last = _stage_memory(rows, last, tokens, largest(layer_bytes, loss_bytes), plan, habits, trained)
+    if isinstance(plan.pp, int) and plan.pp == 1:
+        return TrainingMemory(first=of_last, last=of_last)
     return TrainingMemory(
         first=_stage_memory(rows, first, tokens, layer_bytes, plan, habits, trained),
-        last=_stage_memory(rows, last, tokens, largest(layer_bytes, loss_bytes), plan, habits, trained),
+        last=of_last,
     )
 
 

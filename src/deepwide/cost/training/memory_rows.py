@@ -51,15 +51,13 @@ def layer_rows(
 def _row(stack: Stack, run: Run, ledger: Ledger, sequence: Num, recompute: Recompute, habits: MemoryHabits) -> LayerRow:
     weights = [w for w in ledger.weights if w.name.startswith(_prefix(stack, run))]
     ops = [op for op in ledger.ops if op.name.startswith(_prefix(stack, run))]
-    experts = sum(w.parameters for w in weights if _routed(w))
-    cut = sum(w.parameters for w in weights if w.split != "replicated" and not _routed(w))
-    uncut = sum(w.parameters for w in weights if w.split == "replicated" and not _routed(w))
+    dense = [w for w in weights if not _routed(w)]
     kept, again = _kept(run.layer, stack.hidden, ops, sequence, recompute, habits)
     outputs = ELEMENT_BYTES * sum(op.n for op in ops if op.kind == "attention")
     return LayerRow(
-        cut=cut / run.layers,
-        uncut=uncut / run.layers,
-        experts=experts / run.layers,
+        cut=_each([w for w in dense if w.split != "replicated"], run),
+        uncut=_each([w for w in dense if w.split == "replicated"], run),
+        experts=_each([w for w in weights if _routed(w)], run),
         kept=kept[0],
         kept_cut=kept[1],
         again=again[0],
@@ -67,6 +65,12 @@ def _row(stack: Stack, run: Run, ledger: Ledger, sequence: Num, recompute: Recom
         outputs=0 if recompute == "full" else outputs,
         passing=ELEMENT_BYTES * _fan_out(run.layer),
     )
+
+
+def _each(weights: list[Weight], run: Run) -> Real:
+    """Parameters for each layer of a run; of what layers share, each has its part."""
+    own = [w.layer_parameters if w.repeat is run.layers else w.parameters / run.layers for w in weights]
+    return sum(own)
 
 
 def _kept(

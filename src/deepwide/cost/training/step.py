@@ -8,7 +8,6 @@ pieces of the model on each stage (arXiv:2104.04473, section 2.2).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from deepwide.arithmetic import least, log2, longer, pieces
@@ -28,9 +27,30 @@ OPTIMIZER_BYTES = (
 OFFLOADED_BYTES = 24  # per parameter over the slot and back, where master copy and moments stay with the host
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """Seconds of one step, and where they go: the parts add up to `step_s`.
+class Stage(NamedTuple):
+    """Seconds of one micro-batch on one pipeline stage, both ways.
+
+    `middle_s` is all of it on a stage without an end of the model, `ends_s` what the last stage does besides.
+    """
+
+    middle_s: Real
+    compute_s: Real
+    launch_s: Real
+    tensor_s: Real
+    context_s: Real
+    expert_s: Real
+    pipeline_s: Real
+    ends_s: Real
+
+
+# The parts of a step's time, which add up to it.
+PARTS = tuple(
+    f"{part}_s" for part in "compute launch tensor context expert pipeline bubble data optimizer waiting".split()
+)
+
+
+class Step(NamedTuple):
+    """Seconds of one step, and where they go: the parts add up to `step_s`, and are taken when they are asked for.
 
     compute_s      products, attention and streaming, with what is computed again
     launch_s       waiting for the host
@@ -40,17 +60,44 @@ class Step:
     waiting_s      devices waiting for the slowest of them
     """
 
-    compute_s: Real
-    launch_s: Real
-    tensor_s: Real
-    context_s: Real
-    expert_s: Real
-    pipeline_s: Real
+    step_s: Real
+    stage: Stage
+    micro_batches: Real
     bubble_s: Real
     data_s: Real
     optimizer_s: Real
     waiting_s: Real
-    step_s: Real
+    once_s: Real
+
+    @property
+    def compute_s(self) -> Real:
+        """Of all micro-batches, the two ends of the model included."""
+        return self.micro_batches * (self.stage.compute_s + self.stage.ends_s)
+
+    @property
+    def launch_s(self) -> Real:
+        """Of all micro-batches, and once a step."""
+        return self.micro_batches * self.stage.launch_s + self.once_s
+
+    @property
+    def tensor_s(self) -> Real:
+        """Of all micro-batches."""
+        return self.micro_batches * self.stage.tensor_s
+
+    @property
+    def context_s(self) -> Real:
+        """Of all micro-batches."""
+        return self.micro_batches * self.stage.context_s
+
+    @property
+    def expert_s(self) -> Real:
+        """Of all micro-batches."""
+        return self.micro_batches * self.stage.expert_s
+
+    @property
+    def pipeline_s(self) -> Real:
+        """Of all micro-batches."""
+        return self.micro_batches * self.stage.pipeline_s
 
 
 class Effort(NamedTuple):
@@ -64,25 +111,6 @@ class Effort(NamedTuple):
     sent: Traffic
     share: Real
     parameters: Real
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stage:
-    """Seconds of one micro-batch on one pipeline stage, both ways; `ends_s` is what the last stage does besides."""
-
-    compute_s: Real
-    launch_s: Real
-    tensor_s: Real
-    context_s: Real
-    expert_s: Real
-    pipeline_s: Real
-    ends_s: Real
-
-    @property
-    def middle_s(self) -> Real:
-        """A stage without an end of the model."""
-        device = self.compute_s + self.tensor_s + self.context_s + self.expert_s
-        return device + self.launch_s + self.pipeline_s
 
 
 def step_time(job: Job, plan: Plan, engine: Engine) -> Step:
@@ -106,23 +134,21 @@ def scheduled(job: Job, plan: Plan, engine: Engine, made: Effort) -> Step:
     c, sent = engine.constants, made.sent
     stage = stage_time(job, plan, engine, made)
     count = plan.micro_batches(job.global_batch)
+    each = stage.middle_s + stage.ends_s
     bubble = (plan.pp - 1) / plan.interleave * stage.middle_s
-    data = _data_s(sent, plan, count, stage.middle_s + stage.ends_s, c)
+    data = _data_s(sent, plan, count, each, c)
     optimizer = _optimizer_s(plan, engine, made.parameters)
-    running = count * (stage.middle_s + stage.ends_s) + bubble + data + optimizer + c.step_s
+    running = count * each + bubble + data + optimizer + c.step_s
     waiting = running * c.jitter_share * log2(plan.devices)
     return Step(
-        compute_s=count * (stage.compute_s + stage.ends_s),
-        launch_s=count * stage.launch_s + c.step_s,
-        tensor_s=count * stage.tensor_s,
-        context_s=count * stage.context_s,
-        expert_s=count * stage.expert_s,
-        pipeline_s=count * stage.pipeline_s,
+        step_s=running + waiting,
+        stage=stage,
+        micro_batches=count,
         bubble_s=bubble,
         data_s=data,
         optimizer_s=optimizer,
         waiting_s=waiting,
-        step_s=running + waiting,
+        once_s=c.step_s,
     )
 
 
@@ -135,15 +161,17 @@ def stage_time(job: Job, plan: Plan, engine: Engine, made: Effort) -> Stage:
     context = sent.context_s * (3 + again) * c.context_exposed
     expert = sent.expert_s * (2 + again) * c.expert_exposed
     device = compute + tensor + context + expert
-    waiting = longer(device, host_s(job, plan, c), HOST_SHARPNESS) - device
+    launched = longer(device, host_s(job, plan, c), HOST_SHARPNESS)
     piped = least(plan.pp - 1, 1)  # 1 where there is a pipeline
+    handed_on = 2 * plan.interleave * sent.pipeline_s * c.pipeline_exposed * piped
     return Stage(
+        middle_s=share * launched + (c.micro_batch_s + handed_on),
         compute_s=share * compute,
-        launch_s=share * waiting + c.micro_batch_s,
+        launch_s=share * (launched - device) + c.micro_batch_s,
         tensor_s=share * tensor,
         context_s=share * context,
         expert_s=share * expert,
-        pipeline_s=2 * plan.interleave * sent.pipeline_s * c.pipeline_exposed * piped,
+        pipeline_s=handed_on,
         ends_s=3 * (work.head_s + work.embedding_s * (1 - piped)),
     )
 

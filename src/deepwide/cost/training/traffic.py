@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from deepwide.architecture.ledger import Ledger
-from deepwide.arithmetic import largest, least
+from deepwide.architecture.rows import Weight
+from deepwide.arithmetic import largest, least, repeated
 from deepwide.cost.collectives import (
     Group,
     Network,
@@ -57,7 +58,7 @@ def traffic(job: Job, plan: Plan, network: Network, *, gradient_bytes: float, we
     copies = group(network, plan.dp * plan.cp / plan.sharing, plan.tp * plan.sharing)
     here = stage_parameters(ledger, plan)
     return Traffic(
-        tensor_s=_sums(ledger) * all_reduce_s(whole_bytes, group(network, plan.tp)),
+        tensor_s=tensor_sums(ledger) * all_reduce_s(whole_bytes, group(network, plan.tp)),
         context_s=all_gather_s(keys_bytes, group(network, plan.cp, plan.tp)),
         expert_s=2 * _dispatched_s(ledger, token_bytes, group(network, plan.ep, plan.tp)),
         pipeline_s=send_s(whole_bytes / plan.tp, network, outer * plan.dp),
@@ -70,21 +71,24 @@ def traffic(job: Job, plan: Plan, network: Network, *, gradient_bytes: float, we
 
 def stage_parameters(ledger: Ledger, plan: Plan) -> Real:
     """Parameters on one device of the heaviest stage: its share of the layers, and one end of the model (or both)."""
-    layers: Real = 0.0
-    ends: Real = 0.0
+    ends: list[tuple[Num, Real]] = []
+    layers: list[tuple[Num, Real]] = []
     for w in ledger.weights:
-        cut = 1 if w.split == "replicated" else plan.tp
-        if w.part in ("embedding", "position", "head"):
-            ends = ends + w.parameters / cut
-        elif isinstance(w.copies, int) and w.copies > 1:
-            layers = layers + w.parameters / largest(plan.ep, plan.tp)  # experts are whole, or cut where they are few
-        else:
-            layers = layers + w.parameters / cut
-    here: Real = layers / plan.pp + ends / least(plan.pp, 2)
+        at_end = w.part in ("embedding", "position", "head")
+        (ends if at_end else layers).append((w.repeat, w.layer_parameters / _cut(w, plan, at_end)))
+    here: Real = repeated(layers) / plan.pp + repeated(ends) / least(plan.pp, 2)
     return here
 
 
-def _sums(ledger: Ledger) -> Num:
+def _cut(w: Weight, plan: Plan, at_end: bool) -> Num:
+    """Into how many pieces a layer's tensor is cut; experts are whole, or cut where they are few."""
+    if isinstance(w.copies, int) and w.copies > 1 and not at_end:
+        pieces: Num = largest(plan.ep, plan.tp)
+        return pieces
+    return 1 if w.split == "replicated" else plan.tp
+
+
+def tensor_sums(ledger: Ledger) -> Num:
     """How often tensor parallelism sums the residual stream: once for each branch whose last matrix is cut by rows."""
     rows = {w.name for w in ledger.weights if w.split == "row"}
     branches = {op.name.rpartition(".")[0]: op.repeat for op in ledger.ops if op.weight in rows}
@@ -100,11 +104,12 @@ def _hidden(ledger: Ledger) -> Num:
 
 def _cached(ledger: Ledger) -> Num:
     """Elements of keys and values of one token, all layers."""
-    return sum(c.elements * c.repeat for c in ledger.caches if not c.fixed)
+    elements: Num = repeated((c.repeat, c.elements) for c in ledger.caches if not c.fixed)
+    return elements
 
 
 def _dispatched_s(ledger: Ledger, token_bytes: Real, among: Group) -> Real:
     """Tokens on their way to their experts, all layers."""
     downs = (op for op in ledger.ops if op.name.endswith("expert_down"))
-    seconds: Real = sum((op.repeat * dispatch_s(token_bytes * op.n, op.active, among) for op in downs), 0.0)
+    seconds: Real = repeated((op.repeat, dispatch_s(token_bytes * op.n, op.active, among)) for op in downs)
     return seconds

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from deepwide.architecture.flops import Pass, op_flops
+from deepwide.architecture.flops import Pass, layer_flops
 from deepwide.architecture.rows import Op, Scores, Weight
-from deepwide.arithmetic import largest, rounded_up
+from deepwide.arithmetic import largest, repeated, rounded_up
 from deepwide.cost.roofline import matmul_s, misaligned
 from deepwide.cost.training.engine import Engine
 from deepwide.cost.training.plan import Job, Plan
 from deepwide.facts.training import TrainingConstants
-from deepwide.units import Real
+from deepwide.units import Num, Real
 
 ELEMENT_BYTES = 2  # activations are kept in 16 bits, whatever the products are computed in
 VOCAB_MULTIPLE = 128  # engines pad the vocabulary to a multiple of it on every device
@@ -39,26 +39,28 @@ def micro_batch_work(job: Job, plan: Plan, engine: Engine) -> Work:
     """The work of one micro-batch, all layers together."""
     weights = {w.name: w for w in job.ledger.weights}
     rows = plan.micro_batch * job.sequence / plan.cp
-    products: Real = 0.0
-    attention: Real = 0.0
-    streaming: Real = 0.0
-    head: Real = 0.0
-    embedding: Real = 0.0
+    sums: dict[str, list[tuple[Num, Real]]] = {
+        name: [] for name in ("products", "attention", "streaming", "head", "embedding")
+    }
     for op in job.ledger.ops:
-        weight = weights.get(op.weight)
-        if op.kind == "gather":
-            embedding = embedding + _streamed_s(op, rows, plan, engine)
-        elif op.part == "head":
-            head = head + _head_s(op, weight, rows, plan, engine)
-        elif isinstance(op.how, Scores):
-            attention = attention + _attention_s(op, op.how, job, plan, engine)
-        elif op.kind in ("norm", "activation"):
-            streaming = streaming + op.repeat * _streamed_s(op, rows, plan, engine)
-        else:
-            products = products + op.repeat * _product_s(op, weight, rows, plan, engine)
+        kind, time = _timed(op, weights.get(op.weight), rows, job, plan, engine)
+        sums[kind].append((op.repeat, time))
         if op.name.endswith("expert_down"):
-            streaming = streaming + op.repeat * _sorted_s(op, rows, plan, engine)
-    return Work(products_s=products, attention_s=attention, streaming_s=streaming, head_s=head, embedding_s=embedding)
+            sums["streaming"].append((op.repeat, _sorted_s(op, rows, plan, engine)))
+    return Work(**{f"{kind}_s": repeated(terms) for kind, terms in sums.items()})
+
+
+def _timed(op: Op, weight: Weight | None, rows: Real, job: Job, plan: Plan, engine: Engine) -> tuple[str, Real]:
+    """What an operation's time counts as, and the time in one of its layers."""
+    if op.kind == "gather":
+        return "embedding", _streamed_s(op, rows, plan, engine)
+    if op.part == "head":
+        return "head", _head_s(op, weight, rows, plan, engine)
+    if isinstance(op.how, Scores):
+        return "attention", _attention_s(op, op.how, job, plan, engine)
+    if op.kind in ("norm", "activation"):
+        return "streaming", _streamed_s(op, rows, plan, engine)
+    return "products", _product_s(op, weight, rows, plan, engine)
 
 
 def _product_s(op: Op, weight: Weight | None, rows: Real, plan: Plan, engine: Engine) -> Real:
@@ -91,15 +93,15 @@ def _head_s(op: Op, weight: Weight | None, rows: Real, plan: Plan, engine: Engin
 
 
 def _attention_s(op: Op, how: Scores, job: Job, plan: Plan, engine: Engine) -> Real:
-    """Scores and values of all layers: what the mask lets through where a fused kernel knows it, else the square."""
+    """Scores and values of one layer: what the mask lets through where a fused kernel knows it, else the square."""
     c = engine.constants
     fused = c.score_passes == 0
     work = Pass(tokens=job.sequence, batch=plan.micro_batch)
-    flops = op_flops(op, work, "hardware" if fused else "counter") / (plan.tp * plan.cp)
+    flops = layer_flops(op, work, "hardware" if fused else "counter") / (plan.tp * plan.cp)
     time: Real = flops / engine.attention_flops_per_s
     if fused:
         return time
-    scores = op.repeat * how.heads / plan.tp * job.sequence * job.sequence * plan.micro_batch / plan.cp
+    scores = how.heads / plan.tp * job.sequence * job.sequence * plan.micro_batch / plan.cp
     time = time + scores * ELEMENT_BYTES * c.score_passes / engine.head.bytes_per_s
     return time * awkward_heads(op.k / how.heads, how.heads / plan.tp)
 
