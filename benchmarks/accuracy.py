@@ -1,10 +1,11 @@
 """How far predictions are from what others measured or built: error by source, beside a one-constant baseline.
 
-    python benchmarks/accuracy.py --data DIR [--json] [--only counts|flops|memory|training|inference|carbon]
+    python benchmarks/accuracy.py --data DIR [--json] [--only counts|flops|memory|training|inference|loss|carbon]
 
 DIR holds files named and shaped like zoo*.jsonl, arch*.jsonl, flops*.csv, activations*.csv with their
-activations*.json, training_cases*.csv, inference_cases*.csv, carbon*.md. Nothing is fitted here: every row is predicted
-with the shipped rules and constants. A row that cannot be predicted is excluded, with its reason.
+activations*.json, training_cases*.csv, inference_cases*.csv, gemstones*.csv, morph*.csv, gadre*.csv, olmo*.csv,
+carbon*.md. Nothing is fitted here: every row is predicted with the shipped rules and constants. A row that cannot be
+predicted is excluded, with its reason.
 """
 
 from __future__ import annotations
@@ -22,18 +23,20 @@ import accuracy_carbon
 import accuracy_counts
 import accuracy_flops
 import accuracy_inference
+import accuracy_loss
 import accuracy_memory
 import accuracy_training
 from accuracy_rows import Row
 
 # Each offers `rows(folder)`, says in its first lines what is predicted and what the baseline's one constant is, and may
-# add `notes()`.
+# add `figures(rows)` to what is said of a group, and `notes(rows)` to the text.
 SECTIONS = {
     "counts": accuracy_counts,
     "flops": accuracy_flops,
     "memory": accuracy_memory,
     "training": accuracy_training,
     "inference": accuracy_inference,
+    "loss": accuracy_loss,
     "carbon": accuracy_carbon,
 }
 EVERYTHING = "all of them"
@@ -60,7 +63,7 @@ def main() -> None:
     sections = {name: list(kind.rows(given.data)) for name, kind in SECTIONS.items() if given.only in (None, name)}
     if given.json:
         report = {
-            name: {"groups": groups(rows), "rows": [r.to_dict() for r in rows]} for name, rows in sections.items()
+            name: {"groups": groups(name, rows), "rows": [r.to_dict() for r in rows]} for name, rows in sections.items()
         }
         print(json.dumps({"sections": report}))
     else:
@@ -68,12 +71,13 @@ def main() -> None:
         print("\n".join(line for name, rows in sections.items() for line in markdown(name, rows)).rstrip())
 
 
-def groups(rows: Iterable[Row]) -> list[dict[str, Any]]:
+def groups(section: str, rows: Iterable[Row]) -> list[dict[str, Any]]:
     """Error by source: errors as shares, coverage of the interval, and the same for the one-constant baseline."""
+    figures = getattr(SECTIONS[section], "figures", lambda rows: {})
     by_source: dict[str, list[Row]] = {}
     for row in rows:
         by_source.setdefault(row.source, []).append(row)
-    return [_group(source, found) for source, found in by_source.items()]
+    return [{**_group(source, found), **figures(found)} for source, found in by_source.items()]
 
 
 def _group(source: str, rows: list[Row]) -> dict[str, Any]:
@@ -104,7 +108,7 @@ def markdown(section: str, rows: list[Row]) -> Iterator[str]:
         return
     yield "| source | rows | exact | excluded | mean error | median | p90 | worst | one constant | in interval |"
     yield "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|"
-    for g in [*groups(rows), _group(EVERYTHING, rows)]:
+    for g in [*groups(section, rows), _group(EVERYTHING, rows)]:
         errors = " | ".join(_share(g[k]) for k in ("mape", "median", "p90", "worst", "baseline_mape", "coverage"))
         yield f"| {g['source']} | {g['n']} | {g['exact']} | {g['excluded']} | {errors} |"
     yield ""
@@ -112,7 +116,7 @@ def markdown(section: str, rows: list[Row]) -> Iterator[str]:
     yield from _exclusions(rows)
     yield ""
     if hasattr(SECTIONS[section], "notes"):
-        yield from SECTIONS[section].notes()
+        yield from SECTIONS[section].notes(rows)
         yield ""
 
 

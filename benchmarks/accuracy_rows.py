@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ class Row:
     """One case: what was published and what is predicted; `excluded` is the reason where nothing is.
 
     FLOPs are published by the counter's convention; `hardware` is the same pass by the hardware convention.
+    `more` holds what else a section's own figures need.
     """
 
     id: str
@@ -26,6 +27,7 @@ class Row:
     baseline: float | None = None
     hardware: float | None = None
     excluded: str = ""
+    more: dict[str, float] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """The row as plain values."""

@@ -29,7 +29,7 @@ def rows(folder: Path) -> Iterator[Row]:
         yield _row(found)
 
 
-def notes() -> Iterator[str]:
+def notes(_: list[Row]) -> Iterator[str]:
     """What every fit makes of steps that it has not seen."""
     yield "Steps left out of the fit (one half of all rows predicted from the other, and whole models from the others;"
     yield "of an engine on `any` accelerator, whole accelerators and formats from the others):\n"

@@ -14,11 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # what a type checker and an editor see; nothing is loaded
     from deepwide.answers.calibrate import calibrate_inference, calibrate_training
+    from deepwide.answers.calibrate_loss import calibrate_loss
     from deepwide.answers.catalogue import models
     from deepwide.answers.compare import compare
     from deepwide.answers.count import count
     from deepwide.answers.design import design
+    from deepwide.answers.explain import explain
     from deepwide.answers.inference import predict_inference
+    from deepwide.answers.loss import predict_loss
     from deepwide.answers.memory import memory
     from deepwide.answers.models import find_model
     from deepwide.answers.training import predict_training
@@ -28,23 +31,29 @@ QUESTIONS = {
     "memory": "deepwide.answers.memory",
     "compare": "deepwide.answers.compare",
     "design": "deepwide.answers.design",
+    "explain": "deepwide.answers.explain",
     "models": "deepwide.answers.catalogue",
     "find_model": "deepwide.answers.models",
     "predict_inference": "deepwide.answers.inference",
     "predict_training": "deepwide.answers.training",
+    "predict_loss": "deepwide.answers.loss",
     "calibrate_training": "deepwide.answers.calibrate",
     "calibrate_inference": "deepwide.answers.calibrate",
+    "calibrate_loss": "deepwide.answers.calibrate_loss",
 }
 __all__ = [
     "calibrate_inference",
+    "calibrate_loss",
     "calibrate_training",
     "compare",
     "count",
     "design",
+    "explain",
     "find_model",
     "memory",
     "models",
     "predict_inference",
+    "predict_loss",
     "predict_training",
 ]
 

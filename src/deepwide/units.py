@@ -60,6 +60,21 @@ def parse_count(text: str | int, what: str = "count") -> int:
     return round(value)
 
 
+def parse_real(text: str | float, what: str = "number") -> float:
+    """A number that need not be whole, with or without an ending: 3.5, 1e22, 2.5M.
+
+    >>> parse_real("1e22")
+    1e+22
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = float(_quantity(str(text), COUNTS, what))
+    if value != value or value in (float("inf"), float("-inf")):
+        raise BadInput(f"{what}={text!r} must be a finite number")
+    return value
+
+
 def parse_bytes(text: str | int, what: str = "size") -> int:
     """A size in bytes: 80 GiB, 24GB, 512 MiB.
 

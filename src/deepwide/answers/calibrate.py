@@ -22,12 +22,12 @@ from deepwide.facts.accelerators import accelerator
 from deepwide.facts.profiles_file import is_profile_file
 from deepwide.facts.runtimes import find_runtime
 from deepwide.facts.training import training_profile
+from deepwide.robust import need_scipy
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MOST_TIMES_OFF = 100.0  # from what is predicted: beyond it is a slip of units, such as milliseconds
-WAY_OUT = "`pip install 'deepwide[fit]'` brings it"
 
 
 def calibrate_training(
@@ -44,7 +44,7 @@ def calibrate_training(
 
     Columns: model, devices, sequence, global_batch, plan (or tp, pp, dp, micro_batch, ...), step_s or tokens_per_s.
     """
-    _scipy()
+    need_scipy()
     device = accelerator(on)
     peak_flops_per_s(device, precision)  # what is wrong with the question is no fault of a row
     if runtime:
@@ -72,7 +72,7 @@ def calibrate_inference(
     Columns: model, input, output, tp, pp, batch or concurrency, weights, and any of prefill_s, ttft_s,
     decode_s_per_token, tokens_per_s. `weights` is what they are stored in where a row does not say.
     """
-    _scipy()
+    need_scipy()
     device = accelerator(on)
     if runtime:
         find_runtime(runtime)
@@ -107,10 +107,3 @@ def _corrected(
 
 def _name(rows: Rows) -> str:
     return Path(rows).name if isinstance(rows, str | Path) else "rows given in Python"
-
-
-def _scipy() -> None:
-    try:
-        import scipy.optimize  # noqa: F401  # asked for before a long table is read in vain
-    except ModuleNotFoundError:
-        raise BadInput(f"calibrate needs scipy, which is not installed; {WAY_OUT}") from None

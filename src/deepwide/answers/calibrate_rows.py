@@ -21,6 +21,14 @@ MOST_BYTES = 2**20
 MOST_ROWS = 500  # a fit takes a second for ten; thousands belong into a fit of their own
 LONGEST_CELL = 300
 SLOWEST, FASTEST = 1e9, 1e15  # seconds of a step, tokens in a second: beyond is a slip of units
+LARGEST_LOSS = 30.0  # nats per token; guessing among all tokens costs 12
+
+# How the name of a measure begins -> the largest that can be believed, and its unit.
+BOUNDS = {
+    "tokens_per_s": (FASTEST, "tokens per second"),
+    "loss": (LARGEST_LOSS, "nats per token"),
+    "": (SLOWEST, "seconds"),
+}
 
 Rows: TypeAlias = "str | Path | Iterable[Mapping[str, Any]]"
 Read = TypeVar("Read")
@@ -30,13 +38,14 @@ Read = TypeVar("Read")
 class Columns:
     """What a table may have: words are taken as they are, counts are whole numbers, of the measures at least one.
 
-    needed   columns that no row may leave blank
+    needed   columns that no row may leave blank; most: rows that are taken
     """
 
     words: tuple[str, ...]
     counts: tuple[str, ...]
     measures: tuple[str, ...]
     needed: tuple[str, ...]
+    most: int = MOST_ROWS
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -62,8 +71,10 @@ def measured_rows(rows: Rows, columns: Columns) -> tuple[Row, ...]:
         raise BadInput(
             f"{name}: no measured runs; give one a line, under a header with {', '.join(columns.needed)}, ..."
         )
-    if len(found) > MOST_ROWS:
-        raise BadInput(f"{name}: {len(found)} runs are more than the {MOST_ROWS} that are taken; give a sample of them")
+    if len(found) > columns.most:
+        raise BadInput(
+            f"{name}: {len(found)} runs are more than the {columns.most} that are taken; give a sample of them"
+        )
     return found
 
 
@@ -153,14 +164,13 @@ def _row(where: str, cells: Mapping[str, str], columns: Columns) -> Row:
 
 
 def _measure(where: str, name: str, text: str) -> float:
-    """A time in seconds, or a rate: positive, finite, and believable."""
-    most = FASTEST if name.startswith("tokens_per_s") else SLOWEST
+    """A time in seconds, a rate, a loss: positive, finite, and believable."""
+    most, unit = next(bound for word, bound in BOUNDS.items() if name.startswith(word))
     try:
         value = float(text)
     except ValueError:
         value = math.nan
     if not 1 / most < value < most:
-        unit = "tokens per second" if name.startswith("tokens_per_s") else "seconds"
         raise BadInput(f"{where}: {name}={text[:40]!r} must be a positive number of {unit}, such as 1.25")
     return value
 

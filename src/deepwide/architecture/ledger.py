@@ -37,10 +37,10 @@ class Ledger:
 
     def parameters_by(self, key: Callable[[Weight], str]) -> dict[str, Num]:
         """Parameters summed over the rows that share a key, e.g. `lambda w: w.part`."""
-        sums: dict[str, Num] = {}
+        groups: dict[str, list[Weight]] = {}
         for w in self.weights:
-            sums[key(w)] = sums.get(key(w), 0) + w.parameters
-        return sums
+            groups.setdefault(key(w), []).append(w)
+        return {name: _total(group) for name, group in groups.items()}
 
 
 def _total(weights: Iterable[Weight]) -> Num:

@@ -1,8 +1,8 @@
 """Fitting a few positive constants to a few measurements, without forgetting what was known before.
 
 The constants that are most likely, given the measurements and a prior: every logarithm has a normal prior, errors of
-measured times are multiplicative, and one measurement far off counts as a few close ones, not as its square
-(soft L1). Without a prior a dozen points leave some constants to chance, and one prediction in ten is absurd.
+measured times are multiplicative. Without a prior a dozen points leave some constants to chance, and one prediction in
+ten is absurd.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from deepwide.robust import most_likely
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 NOISE = 0.06  # of one measured time, as a share: two runs of one training step differ by about as much
 OUTLIER = 2.0  # residuals of so many times the noise begin to count less than their square
-MOST_STEPS = 40
-ENOUGH = 1e-4  # a step that betters the fit by less ends it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +46,6 @@ def fit(
 ) -> Fitted:
     """The most likely constants. `predict` gives one time per measurement for a choice of them; scipy does the rest."""
     import numpy as np
-    from scipy.optimize import least_squares
 
     names, logs = list(prior), np.log(measured_s)
 
@@ -54,16 +53,9 @@ def fit(
         """Constants that lie so many prior deviations from their prior values."""
         return {n: prior[n].value * math.exp(s * prior[n].spread) for n, s in zip(names, steps, strict=True)}
 
-    def residuals(steps: NDArray[Any]) -> NDArray[Any]:
-        return np.concatenate([(np.log(predict(values(steps))) - logs) / noise, steps])
+    def errors(steps: NDArray[Any]) -> NDArray[Any]:
+        errors: NDArray[Any] = (np.log(predict(values(steps))) - logs) / noise
+        return errors
 
-    def loss(squares: NDArray[Any]) -> NDArray[Any]:
-        """Soft L1 on the measurements, plain squares on the prior; with the two derivatives that scipy asks for."""
-        rho = np.stack([squares, np.ones_like(squares), np.zeros_like(squares)])
-        root = np.sqrt(1 + squares[: len(logs)] / OUTLIER**2)
-        rho[:, : len(logs)] = [2 * OUTLIER**2 * (root - 1), 1 / root, -0.5 / OUTLIER**2 / root**3]
-        return rho
-
-    best = least_squares(residuals, np.zeros(len(names)), loss=loss, max_nfev=MOST_STEPS, ftol=ENOUGH, xtol=ENOUGH)
-    found = values(best.x)
+    found = values(most_likely(errors, np.zeros(len(names)), outlier=OUTLIER))
     return Fitted(values=found, residuals=np.log(predict(found)) - logs)

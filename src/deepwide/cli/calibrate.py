@@ -1,4 +1,4 @@
-"""`deepwide calibrate`: a user's own measurements correct the model, and become a profile that --runtime takes."""
+"""`deepwide calibrate`: a user's own measurements correct the model, and become a file that predictions take."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import click
 
 from deepwide import units
 from deepwide.answers.calibrated import Calibration, Point
+from deepwide.cli.calibrate_loss import loss
 from deepwide.cli.options import AcceleratorName
 from deepwide.cli.output import json_option, notes, print_json, title
 
@@ -18,7 +19,10 @@ PHASES = {"step": "a step", "decode": "each further token", "prefill": "a prompt
 
 @click.group()
 def command() -> None:
-    """Your own measurements correct the model: a few runs in a CSV file give a profile that --runtime takes."""
+    """Your own measurements correct the model: a few runs in a CSV file give constants of your own."""
+
+
+command.add_command(loss)
 
 
 def _shared(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -10,6 +10,7 @@ from deepwide.cli.main import Commands
 PREDICTIONS = {
     "inference": "Time to the first token and of each further one, and what it is spent on.",
     "training": "Time of a step, the plan that is fastest, days, money, energy and carbon of a run.",
+    "loss": "Loss after so many tokens, with its interval; what more tokens, parameters or another shape would buy.",
 }
 
 
@@ -22,4 +23,4 @@ class Predictions(Commands):
 
 @click.group(cls=Predictions)
 def command() -> None:
-    """How long it takes: predictions, each with the range that nine of ten measurements lie in."""
+    """How long it takes and how good it will be: predictions, each with its range."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import textwrap
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,11 +12,10 @@ from deepwide.answers.models import find_model
 from deepwide.answers.plan_verdict import PARTS
 from deepwide.answers.training import Training, predict_training
 from deepwide.cli.options import AcceleratorName, ModelName, Number, reading_options
-from deepwide.cli.output import bar, json_option, notes, print_fitting, title
+from deepwide.cli.output import bar, json_option, notes, print_fitting, title, wrapped
 
 SHOWN_SHARE = 0.0005  # parts that round to 0.0% are left out
 BAR = 24
-WIDEST = 110  # columns; longer lines are hard to read
 MEASURE, MIDDLE = 14, 16  # widths of columns
 
 
@@ -66,19 +63,12 @@ def _draw(answer: Training) -> None:
     _spent(answer)
     _runners_up(answer)
     _basis(answer)
-    notes(_wrapped(note, len("note: ")) for note in answer.notes)
-
-
-def _wrapped(text: str, indent: int) -> str:
-    """The text in lines that the terminal holds; all but the first are indented."""
-    width = min(shutil.get_terminal_size().columns, WIDEST) - indent
-    lines = textwrap.wrap(text, max(width, 20), break_long_words=False, break_on_hyphens=False)
-    return f"\n{' ' * indent}".join(lines)
+    notes(wrapped(note, len("note: ")) for note in answer.notes)
 
 
 def _say(text: str, indent: int = 2, **style: Any) -> None:
     """A paragraph under the headline."""
-    click.echo(" " * indent + click.style(_wrapped(text, indent), **style))
+    click.echo(" " * indent + click.style(wrapped(text, indent), **style))
 
 
 def _verdict(answer: Training) -> None:
@@ -96,7 +86,7 @@ def _verdict(answer: Training) -> None:
         counted = f"{answer.valid:,} plans can run, {answer.fitting:,} fit with room to spare"
         _say(f"{counted} (searched in {units.duration(answer.seconds)})", dim=True)
     for remedy in answer.remedies:
-        click.echo(f"  would fit:  {_wrapped(remedy, 14)}")
+        click.echo(f"  would fit:  {wrapped(remedy, 14)}")
     click.echo()
 
 
@@ -152,7 +142,7 @@ def _runners_up(answer: Training) -> None:
     if answer.runners_up:
         click.echo("  other plans")
     for each in answer.runners_up:
-        click.echo(f"  {units.duration(each.step_s):>10}   {_wrapped(each.words, 15)}")
+        click.echo(f"  {units.duration(each.step_s):>10}   {wrapped(each.words, 15)}")
         _say(each.why, 15, fg="cyan" if each.fits else "red")
     if answer.runners_up:
         click.echo()

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
+from functools import reduce
 
 from deepwide.architecture.ledger import Ledger
 from deepwide.architecture.rows import Cache, Weight
-from deepwide.arithmetic import least, pieces, repeated
+from deepwide.arithmetic import largest, least, pieces, repeated
 from deepwide.cost.precision import GgufMix, Precision, stored_bytes
 from deepwide.errors import BadInput, did_you_mean
 from deepwide.units import Num
@@ -80,8 +81,8 @@ def inference_activation_bytes(ledger: Ledger, *, batch: Num, tokens: Num, fused
         elif not op.name.endswith(("down", "output")):
             branch = op.name.rpartition(".")[0]
             branches[branch] = branches.get(branch, 0) + op.n * op.active
-    hidden = max((op.n for op in ledger.ops if op.kind == "norm"), default=0)
-    widest = max(branches.values(), default=0)
+    hidden = reduce(largest, (op.n for op in ledger.ops if op.kind == "norm"), 0)
+    widest = reduce(largest, branches.values(), 0)
     streams = 2 if fused else 4
     return 2 * tokens * batch * (streams * hidden + pieces(widest, tp)) + pieces(logits, tp)
 

@@ -6,9 +6,6 @@ outside, so it is read strictly: a believable size, every key known, every numbe
 
 from __future__ import annotations
 
-import os
-import tempfile
-import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import date
@@ -16,14 +13,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from deepwide.errors import BadInput, did_you_mean
+from deepwide.facts.own_files import ENDING, number_of, shown_path, tables_of, text_of, whole_of, write_whole
 from deepwide.facts.runtimes import PHASES, Profile, ServingConstants, profile, weight_format
 from deepwide.facts.training import TrainingConstants, TrainingProfile
 
-ENDING = ".toml"
-MOST_BYTES = 16_384  # a profile needs about 1,500; hostile input costs the parser time squared
-LARGEST = 1e15  # no honest constant comes near
-LONGEST_TEXT = 500
-MOST_ROWS = 10**9
 WIDEST = {"training": 5.0, "inference": 150.0}  # a spread beyond a factor of e^5 says nothing
 Kind = Literal["training", "inference"]
 WORDS = ("kind", "runtime", "accelerator", "format", "source")
@@ -125,8 +118,8 @@ def serving_profile_in(path: str, accelerator: str, weights: str) -> Profile:
 
 def profile_file(path: str | Path, kind: Kind) -> ProfileFile:
     """The checked contents of a file; one line says what is wrong with it."""
-    where = str(path)[-LONGEST_TEXT:]
-    given = _tables(Path(path), where)
+    where = shown_path(path)
+    given = tables_of(path, "runtime")
     known = (*WORDS, *KEYS[kind])
     if given.get("kind") != kind:
         raise BadInput(
@@ -144,21 +137,21 @@ def profile_file(path: str | Path, kind: Kind) -> ProfileFile:
 
 def _checked(given: Mapping[str, Any], kind: Kind, where: str) -> ProfileFile:
     names = [f.name for f in fields(TrainingConstants if kind == "training" else ServingConstants)]
-    words = {word: _text(f"{where}: {word}", given[word]) for word in WORDS if word != "kind"}
+    words = {word: text_of(f"{where}: {word}", given[word]) for word in WORDS if word != "kind"}
     if not isinstance(given["checked"], date):
         raise BadInput(f"{where}: checked={given['checked']!r} must be a date without quotes, such as 2026-11-22")
     devices, network = (given.get(name) for name in OPTIONAL)
     return ProfileFile(
         kind=kind,
         **words,
-        rows=_whole(f"{where}: rows", given["rows"]),
-        error_share=_number(f"{where}: error_share", given["error_share"], may_be_least=True),
+        rows=whole_of(f"{where}: rows", given["rows"]),
+        error_share=number_of(f"{where}: error_share", given["error_share"], may_be_least=True),
         spread=_spread(f"{where}: spread", given["spread"], kind),
         spread_elsewhere=_spread(f"{where}: spread_elsewhere", given["spread_elsewhere"], kind),
         constants=_numbers(f"{where}: constants", given["constants"], names),
         checked=str(given["checked"]),
-        node_devices=None if devices is None else _whole(f"{where}: node_devices", devices),
-        network_bytes_per_s=None if network is None else _number(f"{where}: network_bytes_per_s", network),
+        node_devices=None if devices is None else whole_of(f"{where}: node_devices", devices),
+        network_bytes_per_s=None if network is None else number_of(f"{where}: network_bytes_per_s", network),
     )
 
 
@@ -167,26 +160,6 @@ def _spread(label: str, given: Any, kind: Kind) -> dict[str, float]:
     if kind == "training":
         return _numbers(label, given, ("step",), most=WIDEST[kind])
     return _numbers(label, given, PHASES, least=1.0, most=WIDEST[kind])
-
-
-def _tables(path: Path, where: str) -> dict[str, Any]:
-    try:
-        if not path.is_file():
-            raise BadInput(
-                f"runtime={where!r}: no such file; `deepwide calibrate` writes one, or give the name of a runtime"
-            )
-        with path.open("rb") as file:
-            raw = file.read(MOST_BYTES + 1)
-    except OSError as error:
-        raise BadInput(
-            f"runtime={where!r} cannot be read ({error.strerror}); check the path and its permissions"
-        ) from None
-    if len(raw) > MOST_BYTES:
-        raise BadInput(f"{where}: more than {MOST_BYTES:,} bytes; a profile is one short table of constants")
-    try:
-        return tomllib.loads(raw.decode("utf-8-sig"))
-    except (ValueError, RecursionError) as error:
-        raise BadInput(f"{where}: not TOML ({str(error)[:100]})") from None
 
 
 def _numbers(label: str, given: Any, names: Iterable[str], **bounds: Any) -> dict[str, float]:
@@ -202,46 +175,16 @@ def _numbers(label: str, given: Any, names: Iterable[str], **bounds: Any) -> dic
     if missing := [name for name in known if name not in given]:
         raise BadInput(f"{label}: {', '.join(missing)} missing")
     return {
-        name: _number(f"{label}.{name}", value, may_be_least=name in MAY_BE_ZERO, **bounds)
+        name: number_of(f"{label}.{name}", value, may_be_least=name in MAY_BE_ZERO, **bounds)
         for name, value in given.items()
     }
 
 
-def _number(label: str, value: Any, least: float = 0.0, most: float = LARGEST, may_be_least: bool = False) -> float:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not least <= value <= most or (value == least == 0.0 and not may_be_least):
-        sign = "positive" if least == 0.0 else f"at least {least:g}"
-        raise BadInput(f"{label}={str(value)[:40]} must be a {sign} number of at most {most:g}")
-    return float(value)
-
-
-def _whole(label: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= MOST_ROWS:
-        raise BadInput(f"{label}={str(value)[:40]} must be a positive whole number")
-    return value
-
-
-def _text(label: str, value: Any) -> str:
-    if not isinstance(value, str) or not value.strip() or not value.isprintable() or len(value) > LONGEST_TEXT:
-        raise BadInput(f"{label} must be one line of text of at most {LONGEST_TEXT} characters")
-    return value
-
-
 def write_profile(path: Path, held: ProfileFile) -> None:
-    """Writes a profile file whole or not at all: beside its place first, then moved there."""
+    """Writes a profile file whole or not at all."""
     if not is_profile_file(str(path)):
         raise BadInput(f"out={str(path)!r} must end in {ENDING}, by which a runtime is known to be a file")
-    try:
-        handle, beside = tempfile.mkstemp(prefix=f".{path.name[:50]}-", dir=path.parent)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(written(held))
-            Path(beside).replace(path)
-        except BaseException:
-            Path(beside).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise BadInput(f"out={str(path)!r} cannot be written: {error.strerror or error}") from None
+    write_whole(path, written(held))
 
 
 def written(held: ProfileFile) -> str:

@@ -1,35 +1,14 @@
-"""Small tables of constants: laws of the loss. Each row is checked against its dataclass."""
+"""Small tables of constants, one row a thing: each is checked against its dataclass."""
 
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass, fields
-from functools import cache
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
 FOLDER = Path(__file__).parent
 Row = TypeVar("Row")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShapeLaw:
-    """One member of the shape law; the letters stand in `quality.shape`."""
-
-    name: str
-    law: str
-    counts: str
-    floor: float
-    capacity: float
-    capacity_power: float
-    data: float
-    data_power: float
-    curvature: float
-    best_aspect: float
-    aspect_drift: float
-    coupling: float
-    source: str
-    checked: str
 
 
 def rows(file: str, kind: type[Row]) -> tuple[Row, ...]:
@@ -42,9 +21,3 @@ def rows(file: str, kind: type[Row]) -> tuple[Row, ...]:
         values: dict[str, Any] = {**row, "name": name, "checked": str(row["checked"])}
         found.append(kind(**values))
     return tuple(found)
-
-
-@cache
-def shape_laws() -> tuple[ShapeLaw, ...]:
-    """The members of the shape law."""
-    return rows("laws.toml", ShapeLaw)

@@ -208,9 +208,11 @@ def _pass_s(kernels_s: Real, running: list[Op], weights: dict[str, Weight], work
     downs = (op for op in running if op.name.endswith("expert_down") and op.weight in weights)
     experts = repeated((op.repeat, weights[op.weight].copies) for op in downs)
     device_s = kernels_s + layers * c.layer_s + experts * c.expert_s
-    host_s = layers * c.host_layer_s * _launched(work, on)
-    time: Real = longer(device_s, host_s, HOST_SHARPNESS) + c.step_s
-    return time + work.batch * c.sequence_s
+    launched = _launched(work, on)
+    if not (isinstance(launched, int) and launched == 0):
+        device_s = longer(device_s, layers * c.host_layer_s * launched, HOST_SHARPNESS)
+    time: Real = device_s + (c.step_s + work.batch * c.sequence_s)
+    return time
 
 
 def _launched(work: Work, on: Engine) -> Num:

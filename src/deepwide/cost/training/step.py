@@ -27,20 +27,58 @@ OPTIMIZER_BYTES = (
 OFFLOADED_BYTES = 24  # per parameter over the slot and back, where master copy and moments stay with the host
 
 
+class Passing(NamedTuple):
+    """Seconds that a device needs for one micro-batch in all layers together, both ways, if its host keeps up."""
+
+    compute_s: Real
+    tensor_s: Real
+    context_s: Real
+    expert_s: Real
+
+    @property
+    def device_s(self) -> Real:
+        """All of it."""
+        return self.compute_s + (self.tensor_s + self.context_s + self.expert_s)
+
+
 class Stage(NamedTuple):
-    """Seconds of one micro-batch on one pipeline stage, both ways.
+    """Seconds of one micro-batch on one pipeline stage, both ways: `share` of what all layers together take.
 
     `middle_s` is all of it on a stage without an end of the model, `ends_s` what the last stage does besides.
     """
 
     middle_s: Real
-    compute_s: Real
-    launch_s: Real
-    tensor_s: Real
-    context_s: Real
-    expert_s: Real
-    pipeline_s: Real
     ends_s: Real
+    share: Real
+    layers: Passing
+    launched_s: Real
+    once_s: Real
+    pipeline_s: Real
+
+    @property
+    def compute_s(self) -> Real:
+        """Products, attention and streaming."""
+        return self.share * self.layers.compute_s
+
+    @property
+    def launch_s(self) -> Real:
+        """Waiting for the host."""
+        return self.share * (self.launched_s - self.layers.device_s) + self.once_s
+
+    @property
+    def tensor_s(self) -> Real:
+        """Sums over tensor-parallel devices."""
+        return self.share * self.layers.tensor_s
+
+    @property
+    def context_s(self) -> Real:
+        """Keys and values around the ring."""
+        return self.share * self.layers.context_s
+
+    @property
+    def expert_s(self) -> Real:
+        """Tokens to their experts and back."""
+        return self.share * self.layers.expert_s
 
 
 # The parts of a step's time, which add up to it.
@@ -156,34 +194,33 @@ def stage_time(job: Job, plan: Plan, engine: Engine, made: Effort) -> Stage:
     """One micro-batch on the fullest stage: its share of what all layers together take."""
     c, work, sent, share = engine.constants, made.work, made.sent, made.share
     again = 1 if plan.recompute == "full" else 0
-    compute = _both_ways_s(work, job, plan, c)
-    tensor = sent.tensor_s * (2 + again) * c.tensor_exposed
-    context = sent.context_s * (3 + again) * c.context_exposed
-    expert = sent.expert_s * (2 + again) * c.expert_exposed
-    device = compute + tensor + context + expert
-    launched = longer(device, host_s(job, plan, c), HOST_SHARPNESS)
+    layers = Passing(
+        compute_s=_both_ways_s(work, job, plan, c),
+        tensor_s=sent.tensor_s * (2 + again) * c.tensor_exposed,
+        context_s=sent.context_s * (3 + again) * c.context_exposed,
+        expert_s=sent.expert_s * (2 + again) * c.expert_exposed,
+    )
+    launched = longer(layers.device_s, host_s(job, plan, c), HOST_SHARPNESS)
     piped = least(plan.pp - 1, 1)  # 1 where there is a pipeline
     handed_on = 2 * plan.interleave * sent.pipeline_s * c.pipeline_exposed * piped
     return Stage(
         middle_s=share * launched + (c.micro_batch_s + handed_on),
-        compute_s=share * compute,
-        launch_s=share * (launched - device) + c.micro_batch_s,
-        tensor_s=share * tensor,
-        context_s=share * context,
-        expert_s=share * expert,
-        pipeline_s=handed_on,
         ends_s=3 * (work.head_s + work.embedding_s * (1 - piped)),
+        share=share,
+        layers=layers,
+        launched_s=launched,
+        once_s=c.micro_batch_s,
+        pipeline_s=handed_on,
     )
 
 
 def _both_ways_s(work: Work, job: Job, plan: Plan, c: TrainingConstants) -> Real:
     """Forward, backward and what is computed again, all layers of one micro-batch."""
-    forward = work.products_s + work.attention_s + work.streaming_s
-    products = BACKWARD if job.trainable == "all" else 1.0
-    attention = ATTENTION_BACKWARD if c.score_passes == 0 else BACKWARD
-    backward = products * work.products_s + attention * work.attention_s + BACKWARD * work.streaming_s
-    again: Real = {"none": 0.0, "selective": work.attention_s, "full": forward}[plan.recompute]
-    return forward + backward + again
+    all_again = 1 if plan.recompute == "full" else 0
+    products = 1 + (BACKWARD if job.trainable == "all" else 1.0) + all_again
+    attention = 1 + (ATTENTION_BACKWARD if c.score_passes == 0 else BACKWARD) + (plan.recompute != "none")
+    streaming = 1 + BACKWARD + all_again
+    return products * work.products_s + attention * work.attention_s + streaming * work.streaming_s
 
 
 def _data_s(sent: Traffic, plan: Plan, count: Real, stage_s: Real, c: TrainingConstants) -> Real:

@@ -1,0 +1,130 @@
+"""Why to believe a predicted loss, and why not: in words, one reason a line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from deepwide.answers.loss_laws import LEVEL_SD, applies, fit_sd
+from deepwide.facts.loss_laws import constants
+from deepwide.quality.data import effective
+from deepwide.quality.experts import experts_effect
+from deepwide.quality.laws import NATS, SHAPE, Law, law, laws
+from deepwide.quality.published_shapes import Conditional, OptimalWidth, optimal_aspect, ratio_factor
+from deepwide.quality.shape import TIE, best_aspect, expected_loss, shape_loss
+from deepwide.quality.trained import Trained
+from deepwide.units import count
+
+ASPECTS = (0.5, 5000.0)  # of hidden / layers: wider than any model
+STEPS = 2001
+WORDS = {
+    "aspect": "hidden/layers",
+    "active": "the body that a token meets",
+    "active_with_embeddings": "active parameters with embeddings",
+    "body": "the body",
+    "total": "parameters",
+    "tokens_per_parameter": "tokens per parameter",
+    "mlp_ratio": "FFN over attention parameters",
+    "vocab": "vocabulary",
+}
+FFN_LAW = "bian-yu-2025"
+
+
+def of_shape_law(of: Trained, parts: frozenset[str]) -> tuple[str, ...]:
+    """The reasons beside a loss by the shape law; `parts` are those of the model's weights."""
+    said = [*_range(law(SHAPE), of), *_shape(of), *_repeats(of), *_experts(of)]
+    if "recurrent" in parts:
+        said.append("recurrent layers: the law was fitted on attention; the interval is wider")
+    said.append(
+        f"the level is that of {law(SHAPE).fact.data}: differences hold elsewhere, an absolute loss on another "
+        "corpus or tokenizer needs three runs of your own"
+    )
+    return tuple(said)
+
+
+def of_published(chosen: Law, of: Trained) -> tuple[str, ...]:
+    """The reasons beside a loss by a published law."""
+    said = [*_range(chosen, of), *_repeats(of)]
+    if chosen.fact.units == NATS:
+        sd = fit_sd(chosen.fact)
+        own = f"{sd:.3f} nats of its own fit" if sd else "no error of its own fit is known"
+        said.append(
+            f"interval: {own}, and {LEVEL_SD} nats (standard deviation) that corpora and tokenizers move a level; "
+            f"the law's is {chosen.fact.data}"
+        )
+    else:
+        said.append(f"units are {chosen.fact.units}: no loss in nats per token, and no interval is known")
+    if chosen.fact.note:
+        said.append(f"{chosen.name}: {chosen.fact.note}")
+    return tuple(said)
+
+
+def wrong_kind(chosen: Law, model: str, of: Trained) -> str:
+    """The error for a law that does not speak of such a model, with the laws that do."""
+    fit = ", ".join(name for name, each in laws().items() if applies(each, of))
+    kind = "has experts" if of.expansion > 1 else "is dense" if of.attention > 0 else "has no attention"
+    about = "mixtures of experts" if chosen.fact.models == "experts" else "dense models with attention"
+    return f"law={chosen.name} is of {about}, and {model} {kind}; give one of {fit}"
+
+
+def best_aspects(of: Trained) -> tuple[float, tuple[float, float]]:
+    """The best hidden / layers at this size, and the range in which the loss is a tie with it."""
+    import numpy as np
+
+    aspects = np.geomspace(*ASPECTS, STEPS)
+    losses = np.asarray(expected_loss(of.active, of.head, 1, aspects, of.tokens))
+    tied = aspects[losses - losses.min() < TIE]
+    return float(best_aspect(of.active, of.head)), (float(tied[0]), float(tied[-1]))
+
+
+def _range(chosen: Law, of: Trained) -> Iterator[str]:
+    for key, far in chosen.outside(of).items():
+        if far > 0:
+            low, high = chosen.fact.fitted[key]
+            value = float(getattr(of, key))
+            side = "above" if value > high else "below"
+            fitted = f"{side} the fitted {_said(low)} to {_said(high)}"
+            yield f"extrapolates: {WORDS.get(key, key)} {_said(value)} is {float(far):.1f} factors of e {fitted}"
+
+
+def _shape(of: Trained) -> Iterator[str]:
+    """What the shape costs, and whether that is a difference at all."""
+    effect = float(shape_loss(of.active, of.head, of.layers, of.hidden, of.tokens).shape_effect)
+    best, (low, high) = best_aspects(of)
+    cost = f"shape: hidden/layers {of.aspect:.0f} against the best {best:.0f} costs {effect:.3f} nats"
+    if effect < TIE:
+        yield f"{cost}, below the {TIE} that another recipe moves it: a tie, as anywhere from {low:.0f} to {high:.0f}"
+    else:
+        better = "deeper and narrower" if of.aspect > best else "wider and shallower"
+        moved = f"more than the {TIE} that another recipe moves it"
+        yield f"{cost}, {moved}: {better} is better, {low:.0f} to {high:.0f} ties"
+    levine = float(optimal_aspect(of.active, constants("levine-2020", OptimalWidth)))
+    yield f"where the best lies depends on the recipe: Levine et al. 2020 put it at {levine:.0f} for this size"
+    if of.attention > 0 and of.expansion == 1:
+        worse = float(ratio_factor(of.mlp_ratio, constants(FFN_LAW, Conditional))) - 1
+        yield (
+            f"the law is silent about the FFN ratio; the conditional law, on one group's word, puts {of.mlp_ratio:.1f} "
+            f"FFN parameters per attention parameter {worse:.1%} above the best"
+        )
+
+
+def _repeats(of: Trained) -> Iterator[str]:
+    if of.epochs > 1:
+        worth = count(float(effective(of).tokens))
+        yield (
+            f"repeated data: {of.epochs:.1f} epochs of {count(float(of.unique_tokens))} tokens are worth {worth} fresh "
+            "ones (Muennighoff et al. 2023)"
+        )
+
+
+def _experts(of: Trained) -> Iterator[str]:
+    if of.expansion > 1:
+        gained = -float(experts_effect(of.active_with_embeddings, of.expansion, of.tokens))
+        yield (
+            f"experts: the law was fitted on dense models; it is taken at the {count(float(of.active))} body "
+            f"parameters that a token meets, less {gained:.3f} nats for {of.expansion:.3g} times as many in its FFN "
+            "(Ludziejewski et al. 2025, fitted up to 32 times and 2.7B active); the interval is wider"
+        )
+
+
+def _said(value: float) -> str:
+    return count(value) if value >= 10_000 else f"{value:.3g}"

@@ -1,0 +1,82 @@
+"""Files of constants of a user's own: read strictly, since they come from outside; written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from deepwide.errors import BadInput
+
+ENDING = ".toml"
+MOST_BYTES = 16_384  # such a file needs about 1,500; hostile input costs the parser time squared
+LARGEST = 1e15  # no honest constant comes near
+LONGEST_TEXT = 500
+MOST_ROWS = 10**9
+
+
+def shown_path(path: str | Path) -> str:
+    """The end of a path, as a message shows it."""
+    return str(path)[-LONGEST_TEXT:]
+
+
+def tables_of(path: str | Path, option: str) -> dict[str, Any]:
+    """The tables of a file that was given for an option; BadInput says what is wrong with it."""
+    where = shown_path(path)
+    try:
+        if not Path(path).is_file():
+            raise BadInput(
+                f"{option}={where!r}: no such file; `deepwide calibrate` writes one, or give the name of a {option}"
+            )
+        with Path(path).open("rb") as file:
+            raw = file.read(MOST_BYTES + 1)
+    except OSError as error:
+        raise BadInput(
+            f"{option}={where!r} cannot be read ({error.strerror}); check the path and its permissions"
+        ) from None
+    if len(raw) > MOST_BYTES:
+        raise BadInput(f"{where}: more than {MOST_BYTES:,} bytes; a {option} is one short table of constants")
+    try:
+        return tomllib.loads(raw.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise BadInput(f"{where}: not TOML ({str(error)[:100]})") from None
+
+
+def number_of(label: str, value: Any, least: float = 0.0, most: float = LARGEST, may_be_least: bool = False) -> float:
+    """A number within its bounds."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not least <= value <= most or (value == least == 0.0 and not may_be_least):
+        sign = "positive" if least == 0.0 else f"at least {least:g}"
+        raise BadInput(f"{label}={str(value)[:40]} must be a {sign} number of at most {most:g}")
+    return float(value)
+
+
+def whole_of(label: str, value: Any) -> int:
+    """A count."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= MOST_ROWS:
+        raise BadInput(f"{label}={str(value)[:40]} must be a positive whole number")
+    return value
+
+
+def text_of(label: str, value: Any) -> str:
+    """One line of text."""
+    if not isinstance(value, str) or not value.strip() or not value.isprintable() or len(value) > LONGEST_TEXT:
+        raise BadInput(f"{label} must be one line of text of at most {LONGEST_TEXT} characters")
+    return value
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Writes a file whole or not at all: beside its place first, then moved there."""
+    try:
+        handle, beside = tempfile.mkstemp(prefix=f".{path.name[:50]}-", dir=path.parent)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(text)
+            Path(beside).replace(path)
+        except BaseException:
+            Path(beside).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise BadInput(f"out={str(path)!r} cannot be written: {error.strerror or error}") from None
