@@ -21,6 +21,7 @@ COMMANDS = {
     "memory": "Does it fit? Bytes of weights, KV cache, activations, training state.",
     "predict": "How long it takes: a prompt and each token, a step and a run of training.",
     "compare": "Shapes side by side: parameters, loss, latency, memory.",
+    "explain": "Why is hidden so large? What width buys and costs, beside other shapes.",
     "design": "The best shape at a parameter budget, from deep to wide.",
     "calibrate": "Your own measurements correct the model: ten runs are enough.",
     "models": "The catalogue of published models.",
@@ -92,7 +93,8 @@ def main(arguments: list[str] | None = None) -> None:
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a bar or a Δ that the terminal cannot show stops no answer
     try:
-        code = cli.main(arguments, prog_name="deepwide", standalone_mode=False)
+        words = sys.argv[1:] if arguments is None else arguments
+        code = cli.main(words, prog_name="deepwide", standalone_mode=False, obj=tuple(words))
     except BadInput as error:
         code = _refused(str(error))
     except click.exceptions.Abort:

@@ -26,6 +26,7 @@ class Fitting(Protocol):
 
 
 Answer = TypeVar("Answer", bound=Fitting)
+WIDEST = 110  # columns; longer lines are hard to read
 
 
 def json_option() -> Decorator:
@@ -53,6 +54,16 @@ def bar(share: float, width: int = 32) -> str:
     eighths = round(max(0.0, min(1.0, share)) * width * 8)
     full, rest = divmod(eighths, 8)
     return "█" * full + (" ▏▎▍▌▋▊▉"[rest] if rest else "")
+
+
+def wrapped(text: str, indent: int) -> str:
+    """The text in lines that the terminal holds; all but the first are indented."""
+    import shutil
+    import textwrap
+
+    width = min(shutil.get_terminal_size().columns, WIDEST) - indent
+    lines = textwrap.wrap(text, max(width, 20), break_long_words=False, break_on_hyphens=False)
+    return f"\n{' ' * indent}".join(lines)
 
 
 def title(name: str, rest: str) -> None:
