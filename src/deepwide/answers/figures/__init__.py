@@ -1,0 +1,1 @@
+"""Figures: one function each, from plain values to a plotly figure; the page, the report and a notebook share them."""
