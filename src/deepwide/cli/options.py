@@ -22,6 +22,34 @@ class Number(click.ParamType[int]):
         return units.parse_count(value, what)
 
 
+class Range(click.ParamType[tuple[int, int]]):
+    """Whole numbers from one to another: 8-64, or 32 alone."""
+
+    name = "range"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        """The least and the most; BadInput says what is wrong."""
+        what = param.name if param is not None and param.name else "range"
+        low, _, high = str(value).partition("-")
+        return units.parse_count(low, what), units.parse_count(high or low, what)
+
+
+class Several(click.ParamType[tuple[Any, ...]]):
+    """Values parted by commas, each read alike: 64,128."""
+
+    name = "list"
+
+    def __init__(self, read: Callable[[str, str], Any]) -> None:
+        self.read = read
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Any, ...]:
+        """The values; BadInput says which is wrong."""
+        if isinstance(value, tuple):
+            return value
+        what = param.name if param is not None and param.name else "list"
+        return tuple(self.read(word.strip(), what) for word in str(value).split(",") if word.strip())
+
+
 class ModelName(click.ParamType[str]):
     """A MODEL; a shell completes the names of the catalogue."""
 

@@ -1,170 +1,194 @@
-"""Searching the space: every shape near the budget is priced, and one of them is recommended, with its reason."""
+"""Searching the space: every shape is priced, block by block; what is kept is the best one, and the fronts.
+
+The best is the shape of lowest predicted loss that keeps to every limit, so that more of anything never makes it
+worse. Shards of the space can be searched anywhere and in any order: their tallies merge to the same result.
+"""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from deepwide.architecture.ledger import lower
-from deepwide.cost.inference.engine import Engine
-from deepwide.cost.inference.passes import Work, forward
-from deepwide.cost.memory import cached_elements_per_token
-from deepwide.design.space import Block, Space, blocks, template
-from deepwide.quality.shape import DIFFERENCE_SD, shape_loss
+from deepwide.design.front import Columns, Front
+from deepwide.design.pricing import Purpose, priced, within
+from deepwide.design.space import Block, blocks, template
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-COLUMNS = ("layers", "hidden", "heads", "kv_heads", "head_dim", "ffn")
+COSTS = ("decode_s", "memory_bytes", "step_s")  # what fronts hold against the loss; a step only with a cluster
+Row = dict[str, float]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Use:
-    """What a shape is for: the tokens it is trained on, and the tokens in view while it decodes."""
+@dataclass(slots=True)
+class Tally:
+    """What a search has seen: shapes looked at, shapes that keep to the limits, and of those the best and the fronts.
 
-    tokens: float
-    context: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Priced:
-    """Shapes with what they cost and how good they will be: one column per quantity, one entry per shape.
-
-    parameters, weight_bytes, kv_cache_bytes_per_token, decode_s, loss [nats per token], low and high (95%),
-    shape_effect (the part of the loss that a better hidden/layers would save), outside (factors of e off the fit).
+    filling    whether any shape as large as was meant keeps to the limits; while none does, `nearest` is the one that
+               misses them by least, `worst` being by what share
     """
 
-    columns: dict[str, NDArray[Any]]
+    counted: int = 0
+    feasible: int = 0
+    filling: bool = False
+    best: Columns = field(default_factory=dict)
+    fronts: dict[str, Front] = field(default_factory=dict)
+    nearest: Columns = field(default_factory=dict)
 
-    def __len__(self) -> int:
-        return len(self.columns["layers"])
-
-    def row(self, index: int) -> dict[str, float | int]:
-        """One shape as plain numbers; sizes as whole ones."""
-        whole = {*COLUMNS, "parameters", "weight_bytes", "kv_cache_bytes_per_token"}
-        return {n: int(c[index]) if n in whole else float(c[index]) for n, c in self.columns.items()}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
-    """The result of a search: how much was looked at, the shapes near the budget, and the index of the best."""
-
-    counted: int
-    too_large: int
-    priced: Priced
-    best: int
-    tied: int
-    seconds: float
+    def merge(self, other: Tally) -> None:
+        """Takes another shard's tally in."""
+        self.counted += other.counted
+        self.feasible += other.feasible
+        self.filling = self.filling or other.filling
+        self.best = _first(self.best, other.best, "loss")
+        self.nearest = _first(self.nearest, other.nearest, "worst")
+        for cost, front in other.fronts.items():
+            mine = self.fronts.setdefault(cost, Front(cost))
+            if front.rows:
+                mine.add(front.rows)
 
 
-def price(space: Space, block: Block, on: Engine, use: Use) -> Priced:
-    """Everything that is said of a block's shapes, in one pass of the ledger."""
-    import numpy as np
-
-    ledger = lower(template(space, block))
-    parameters = ledger.parameters()
-    head = space.vocab * block.hidden
-    quality = shape_loss(ledger.body_parameters(), head, block.layers, block.hidden, use.tokens)
-    values: dict[str, Any] = {
-        **{name: getattr(block, name) for name in COLUMNS},
-        "parameters": parameters,
-        "weight_bytes": parameters * on.weight_bytes(None),
-        "kv_cache_bytes_per_token": cached_elements_per_token(ledger) * on.cache_bytes,
-        "decode_s": forward(ledger, Work(past=use.context), on).total_s,
-        "loss": quality.loss,
-        "low": quality.low,
-        "high": quality.high,
-        "shape_effect": quality.shape_effect,
-        "outside": quality.outside,
-    }
-    return Priced(columns={n: np.broadcast_to(np.asarray(v, dtype=float), (len(block),)) for n, v in values.items()})
-
-
-def search(
-    space: Space,
-    on: Engine,
-    use: Use,
+def tally(
+    purpose: Purpose,
+    shard: int = 0,
+    shards: int = 1,
     *,
-    parameters: float,
-    tolerance: float,
-    capacity_bytes: float = float("inf"),
-    progress: Callable[[int], None] = lambda counted: None,
-) -> Found:
-    """Counts every shape of the space, prices those within `tolerance` of the budget, recommends one.
-
-    Shapes whose weights and cache exceed `capacity_bytes` are counted but left out.
-    The recommended shape is the fastest to decode among those whose loss is within one standard deviation of a
-    difference between shapes from the lowest.
-    """
-    started, counted, too_large, kept = time.perf_counter(), 0, 0, []
-    for block in blocks(space):
-        near = block.chosen(_near(space, block, parameters, tolerance))
-        counted += len(block)
-        progress(counted)
-        if len(near):
-            columns = price(space, near, on, use).columns
-            bytes_needed = columns["weight_bytes"] + use.context * columns["kv_cache_bytes_per_token"]
-            fits = bytes_needed <= capacity_bytes
-            too_large += int((~fits).sum())
-            kept.append({name: column[fits] for name, column in columns.items()})
-    columns = _joined(kept)
-    best, tied = _recommended(columns) if len(columns["layers"]) else (-1, 0)
-    return Found(
-        counted=counted,
-        too_large=too_large,
-        priced=Priced(columns=columns),
-        best=best,
-        tied=tied,
-        seconds=time.perf_counter() - started,
-    )
+    seen: Callable[[int], None] = lambda counted: None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> Tally:
+    """Looks at every `shards`-th block of the space; `seen` is told how many shapes a block had."""
+    found = Tally(fronts={cost: Front(cost) for cost in COSTS if cost != "step_s" or purpose.cluster})
+    for block in islice(blocks(purpose.space), shard, None, shards):
+        if stopped():
+            break
+        _look(found, purpose, block)
+        seen(block.size)
+    return found
 
 
-def _near(space: Space, block: Block, parameters: float, tolerance: float) -> NDArray[Any]:
-    """Indices of the shapes whose size is near the budget."""
+def _look(found: Tally, purpose: Purpose, block: Block) -> None:
+    """One block: shapes with too many parameters are told from them alone, the others are priced."""
     import numpy as np
 
-    sizes = lower(template(space, block)).parameters()
-    return np.flatnonzero(np.abs(sizes / parameters - 1) <= tolerance)
+    found.counted += block.size
+    block = _cropped(purpose, block)
+    columns = priced(purpose, block)
+    shape = np.broadcast(block.layers, block.hidden).shape
+    columns["worst"] = np.broadcast_to(within(purpose.limits, columns), shape)
+    kept = columns["worst"] <= 1.0
+    feasible = int(np.count_nonzero(kept))
+    found.feasible += feasible
+    _fill(found, purpose, block, columns)
+    if not feasible:
+        return
+    loss = np.broadcast_to(columns["loss"], shape)
+    lowest = loss.min(where=kept, initial=np.inf)
+    if not found.best or lowest <= found.best["loss"][0]:
+        ties = np.nonzero(kept & (loss == lowest))
+        found.best = _first(found.best, taken(block, columns, ties), "loss")
+    for cost, front in found.fronts.items():
+        better = front.improving(np.broadcast_to(columns[cost], shape), loss, kept)
+        front.add(taken(block, columns, np.nonzero(better)))
 
 
-def _joined(kept: list[dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
+def _fill(found: Tally, purpose: Purpose, block: Block, columns: dict[str, Any]) -> None:
+    """Whether a shape as large as was meant keeps to the limits; while none does, the one that misses them by least."""
     import numpy as np
 
-    if not kept:
-        return {"layers": np.empty(0)}
-    return {name: np.concatenate([columns[name] for columns in kept]) for name in kept[0]}
+    if found.filling:
+        return
+    meant = columns["worst"]
+    if purpose.filled is not None:
+        meant = np.where(columns["parameters"] >= purpose.filled, meant, np.inf)
+    least = int(np.argmin(meant))
+    at = np.unravel_index([least], meant.shape)
+    found.filling = bool(meant[at][0] <= 1.0)
+    if not found.filling and meant[at][0] < np.inf:
+        found.nearest = _first(found.nearest, taken(block, columns, at), "worst")
 
 
-def _recommended(columns: dict[str, NDArray[Any]]) -> tuple[int, int]:
-    """The index of the fastest shape among those as good as the lowest loss, and how many those are."""
+def _cropped(purpose: Purpose, block: Block) -> Block:
+    """The block without the layers and the columns that are too large whatever they meet; its smallest shape stays."""
+    most = purpose.most("parameters")
+    if most is None:
+        return block
+    small: Any = lower(template(purpose.space, block)).parameters() <= most
+    if small.all():
+        return block
+    rows, columns = small.any(axis=1), small.any(axis=0)
+    rows[0] = columns[0] = True
+    return block.part(rows, columns)
+
+
+def taken(block: Block, columns: dict[str, Any], where: tuple[NDArray[Any], ...]) -> Columns:
+    """Rows of a block, every column as long as there are rows."""
     import numpy as np
 
-    tied = np.flatnonzero(columns["loss"] <= columns["loss"].min() + DIFFERENCE_SD)
-    return int(tied[np.argmin(columns["decode_s"][tied])]), len(tied)
+    kind, shape = block.kind, np.broadcast(block.layers, block.hidden).shape
+    own = {name: getattr(block, name) for name in ("number", "layers", "hidden", "heads", "kv_heads", "ffn")}
+    fixed = {
+        "head_dim": kind.head_dim,
+        "vocab": kind.vocab,
+        "experts": kind.mixture.experts,
+        "active_experts": kind.mixture.active,
+    }
+    every = {**own, **fixed, **columns}
+    return {name: np.broadcast_to(np.asarray(column, float), shape)[where] for name, column in every.items()}
 
 
-def front(columns: dict[str, NDArray[Any]]) -> list[int]:
-    """Indices of the shapes that none beats in both loss and decode time, from the best loss to the fastest."""
+def _first(a: Columns, b: Columns, by: str) -> Columns:
+    """Of two sets of rows the one row that is first by a column; of equals the faster, then the first of the space."""
     import numpy as np
 
-    order = np.lexsort((columns["loss"], columns["decode_s"]))
-    lowest = np.minimum.accumulate(columns["loss"][order])
-    first = np.concatenate([[True], lowest[1:] < lowest[:-1]])
-    return [int(i) for i in order[first]][::-1]
+    joined = {name: np.concatenate([a[name], b[name]]) for name in a} if a and b else a or b
+    if not joined or not len(joined[by]):
+        return {}
+    first = np.lexsort((joined["number"], joined["decode_s"], joined[by]))[:1]
+    return {name: column[first] for name, column in joined.items()}
 
 
-def deep_to_wide(columns: dict[str, NDArray[Any]], rows: int, best: int) -> list[int]:
-    """Indices of a table from deep to wide: the fastest shape near each of `rows` aspect ratios, the best included."""
+def merged(tallies: Iterable[Tally]) -> Tally:
+    """All shards together."""
+    whole = Tally()
+    for each in tallies:
+        whole.merge(each)
+    return whole
+
+
+def near(purpose: Purpose, parameters: float, tolerance: float) -> Columns:
+    """All shapes of about one size that keep to the limits, priced one by one."""
+    import numpy as np
+
+    kept: list[Columns] = []
+    for block in blocks(purpose.space):
+        sizes = lower(template(purpose.space, block)).parameters()
+        close = np.flatnonzero(np.abs(sizes / parameters - 1) <= tolerance)
+        if len(close):
+            flat = block.flat(close)
+            columns = priced(purpose, flat)
+            columns["worst"] = within(purpose.limits, columns)
+            kept.append(taken(flat, columns, np.nonzero(np.broadcast_to(columns["worst"], len(close)) <= 1.0)))
+    return {name: np.concatenate([rows[name] for rows in kept]) for name in kept[0]} if kept else {}
+
+
+def row(columns: Columns, index: int = 0) -> Row:
+    """One row as plain numbers."""
+    return {name: float(column[index]) for name, column in columns.items()}
+
+
+def deep_to_wide(columns: Columns, marks: int, best: float) -> list[int]:
+    """Indices of a table from deep to wide: the lowest loss near each of `marks` aspect ratios, evenly by factors."""
     import numpy as np
 
     aspect = np.log(columns["hidden"] / columns["layers"])
-    marks = np.linspace(aspect.min(), aspect.max(), rows)
-    width = marks[1] - marks[0] if rows > 1 else 1.0
-    chosen = {best}
-    for mark in marks:
-        near = np.flatnonzero(np.abs(aspect - mark) <= width / 4)
-        if len(near):
-            chosen.add(int(near[np.argmin(columns["decode_s"][near])]))
+    at = np.linspace(aspect.min(), aspect.max(), marks)
+    width = at[1] - at[0] if marks > 1 else 1.0
+    chosen = []
+    for mark in at:
+        close = np.flatnonzero(np.abs(aspect - mark) <= width / 4)
+        if len(close) and abs(mark - np.log(best)) > width / 2:
+            chosen.append(int(close[np.argmin(columns["loss"][close])]))
     return sorted(chosen, key=lambda i: float(aspect[i]))

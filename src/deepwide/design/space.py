@@ -1,14 +1,15 @@
-"""The space of shapes: every combination of layers, hidden, head width, KV heads and FFN that hardware likes.
+"""The space of shapes: every combination of layers, hidden, head width, KV heads, FFN and experts that hardware likes.
 
-A block of the space is one template whose layers, hidden and FFN are columns of float64, so that one pass of the
-ledger evaluates all of its shapes. Choices that are not numbers (the family, gating, tying) stay fixed.
+A block of the space is one template whose layers lie on one axis and whose other sizes lie on another. The ledger's
+rows then stay as narrow as what they depend on, and one pass of it evaluates all shapes of the block. Choices that are
+not numbers (the family, gating, tying), or of which there are few (head width, experts), are the same within a block.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from deepwide.architecture.model import Architecture
 from deepwide.formats.huggingface import read_config
@@ -16,74 +17,184 @@ from deepwide.formats.huggingface import read_config
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-MULTIPLE = 128  # what matrix units fill: hidden and FFN are multiples of it, and so is each slice of 8-way parallelism
+MULTIPLE = 128  # what matrix units fill: hidden and FFN are multiples of it
+TILE = 64  # elements that a device's slice of a matrix should be a multiple of (cost/roofline.py, misaligned)
 # The loss law is silent about head width, KV heads and FFN ratio, so these stay among what published decoders use;
 # a wider range would only be traded for speed by a judge that cannot see what it costs.
 HEAD_DIMS = (64, 128)
-KV_HEADS = (8, None)  # None: as many as query heads
-FFN_RATIOS = (2.5, 8 / 3, 3.0, 3.5, 4.0)
+SHARING = (1, 2, 3, 4, 5, 6, 7, 8)  # query heads to a KV head: Llama 3 70B has 8, and few published decoders more
+FFN_RATIOS = tuple(sorted({8 / 3, *(2.5 + n / 16 for n in range(25))}))  # 2.5 to 4, fine enough to fill a budget
+BLOCK = 32_768  # shapes at once: 256 KiB an array, so that a few of them stay in a core's second cache
+
+
+class Mixture(NamedTuple):
+    """Experts of a layer, and how many of them a token meets; 1 and 1 is a dense FFN."""
+
+    experts: int = 1
+    active: int = 1
+
+    @property
+    def dense(self) -> bool:
+        """Whether there is nothing to choose."""
+        return self.experts == 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Template:
+    """What all shapes share: the family's rules, its vocabulary and tying; `mixture` is the family with experts."""
+
+    family: str = "llama"
+    mixture_family: str = "mixtral"
+    tied: bool = False
+    context: int | None = None
+
+    def changes(self) -> dict[str, Any]:
+        """The sizes of a config that are the same for all."""
+        own: dict[str, Any] = {"tied": self.tied}
+        return own if self.context is None else {**own, "context": self.context}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Space:
-    """What is searched, and what stays fixed. Bounds are inclusive; `ffn_ratios` are FFN / hidden."""
+    """What is searched. Bounds are inclusive; `ffn_ratios` are FFN / hidden, of all active experts together.
 
-    family: str = "llama"
-    vocab: int = 128_256
-    tied: bool = False
-    layers: tuple[int, int] = (4, 160)
-    hidden: tuple[int, int] = (512, 24_576)
+    sharing     query heads that share a KV head; or, where given, the numbers of KV heads
+    tp          tensor parallelism that a shape has to suit: whole heads, and slices that fill matrix units
+    """
+
+    template: Template = Template()
+    layers: tuple[int, int] = (2, 160)
+    hidden: tuple[int, int] = (256, 24_576)
+    multiple: int = MULTIPLE
     head_dims: tuple[int, ...] = HEAD_DIMS
-    kv_heads: tuple[int | None, ...] = KV_HEADS
+    sharing: tuple[int, ...] = SHARING
+    kv_heads: tuple[int, ...] = ()
     ffn_ratios: tuple[float, ...] = FFN_RATIOS
+    vocabs: tuple[int, ...] = (128_256,)
+    mixtures: tuple[Mixture, ...] = (Mixture(),)
+    tp: int = 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Block:
-    """Shapes that share head width and KV heads; the columns have one entry per shape."""
+class Kind(NamedTuple):
+    """What is the same for all shapes of a block; `kv_heads` or, where it is None, `sharing`."""
 
+    head_dim: int
+    sharing: int
+    kv_heads: int | None
+    vocab: int
+    mixture: Mixture
+
+
+class Block(NamedTuple):
+    """Shapes of one kind. The columns broadcast against each other: layers [L, 1], the rest [1, M]; or all of them [n].
+
+    number   of each shape in the whole space: it settles ties
+    ffn      width of one expert where there are several
+    """
+
+    kind: Kind
+    number: NDArray[Any]
     layers: NDArray[Any]
     hidden: NDArray[Any]
     heads: NDArray[Any]
     kv_heads: NDArray[Any]
-    head_dim: int
     ffn: NDArray[Any]
 
-    def chosen(self, keep: NDArray[Any]) -> Block:
-        """The shapes that `keep` selects: a mask or indices."""
-        columns = {name: getattr(self, name)[keep] for name in ("layers", "hidden", "heads", "kv_heads", "ffn")}
-        return Block(head_dim=self.head_dim, **columns)
+    @property
+    def size(self) -> int:
+        """How many shapes."""
+        import numpy as np
 
-    def __len__(self) -> int:
-        return len(self.layers)
+        return int(np.broadcast(self.layers, self.hidden).size)
+
+    def part(self, rows: Any, columns: Any) -> Block:
+        """Some layers, and some of the other sizes, of a block with two axes."""
+        rest = (column[:, columns] for column in (self.hidden, self.heads, self.kv_heads, self.ffn))
+        return Block(self.kind, self.number[rows][:, columns], self.layers[rows], *rest)
+
+    def flat(self, chosen: Any) -> Block:
+        """Single shapes, as a mask or as indices of the flattened block."""
+        import numpy as np
+
+        shape = np.broadcast(self.layers, self.hidden).shape
+        return Block(self.kind, *(np.broadcast_to(column, shape).ravel()[chosen] for column in self[1:]))
+
+
+def kinds(space: Space) -> list[Kind]:
+    """Every kind of block."""
+    groups: list[tuple[int, int | None]] = [(1, n) for n in space.kv_heads] or [(n, None) for n in space.sharing]
+    return [
+        Kind(head_dim, sharing, kv_heads, vocab, mixture)
+        for vocab in space.vocabs
+        for mixture in space.mixtures
+        for head_dim in space.head_dims
+        for sharing, kv_heads in groups
+    ]
 
 
 def blocks(space: Space) -> Iterator[Block]:
-    """Every shape of the space, block by block."""
+    """Every shape of the space, block by block, narrow ones first."""
     import numpy as np
 
-    for head_dim in space.head_dims:
-        step = max(MULTIPLE, head_dim)
-        layers, hidden, ratio = np.meshgrid(
-            np.arange(space.layers[0], space.layers[1] + 1, dtype=float),
-            np.arange(-(-space.hidden[0] // step) * step, space.hidden[1] + 1, step, dtype=float),
-            np.asarray(space.ffn_ratios, dtype=float),
-            indexing="ij",
-        )
-        layers, hidden, ratio = layers.ravel(), hidden.ravel(), ratio.ravel()
-        ffn = np.round(ratio * hidden / MULTIPLE) * MULTIPLE
-        heads = hidden // head_dim
-        for groups in space.kv_heads:
-            kv_heads = heads if groups is None else np.full_like(heads, groups)
-            whole = Block(layers=layers, hidden=hidden, heads=heads, kv_heads=kv_heads, head_dim=head_dim, ffn=ffn)
-            # A KV head serves a whole number of query heads; as many KV heads as query heads is the case None.
-            keep = np.ones(len(heads), bool) if groups is None else (heads % groups == 0) & (heads > groups)
-            yield whole.chosen(keep)
+    layers = np.arange(space.layers[0], space.layers[1] + 1, dtype=float)[:, None]
+    wide, first = max(1, BLOCK // len(layers)), 0
+    for kind in kinds(space):
+        columns = _columns(space, kind)
+        for start in range(0, columns[0].shape[1], wide):
+            some = [column[:, start : start + wide] for column in columns]
+            shape = (len(layers), some[0].shape[1])
+            number = np.arange(first, first + shape[0] * shape[1], dtype=float).reshape(shape)
+            yield Block(kind, number, layers, *some)
+            first += number.size
+
+
+def _columns(space: Space, kind: Kind) -> tuple[NDArray[Any], ...]:
+    """hidden, heads, kv_heads and ffn of one kind [1, M], by hidden."""
+    import numpy as np
+
+    step = int(np.lcm(space.multiple, kind.head_dim))
+    first = -(-space.hidden[0] // step) * step
+    widths = np.arange(first, space.hidden[1] + 1, step, dtype=float)
+    hidden, ratio = (each.ravel() for each in np.meshgrid(widths, np.asarray(space.ffn_ratios, float), indexing="ij"))
+    filled = float(np.lcm(space.multiple, TILE * space.tp)) if space.tp > 1 else float(space.multiple)
+    ffn = np.maximum(np.round(ratio * hidden / kind.mixture.active / filled), 1) * filled
+    heads = hidden // kind.head_dim
+    kv_heads = heads // kind.sharing if kind.kv_heads is None else np.full_like(heads, kind.kv_heads)
+    # A KV head serves a whole number of query heads; devices have whole heads, or a copy of the same one.
+    shared = (kv_heads > 0) & (heads % np.maximum(kv_heads, 1) == 0) & (heads % kind.sharing == 0)
+    spread = (kv_heads % space.tp == 0) | (space.tp % np.maximum(kv_heads, 1) == 0)
+    keep = shared & spread & (heads % space.tp == 0)
+    _, once = np.unique(np.stack([hidden, ffn]), axis=1, return_index=True)
+    chosen = np.sort(once[keep[once]])
+    return tuple(column[None, chosen] for column in (hidden, heads, kv_heads, ffn))
 
 
 def template(space: Space, block: Block) -> Architecture:
     """The architecture whose sizes are the block's columns: the same rules that read a config."""
-    sizes = {name: getattr(block, name) for name in ("layers", "hidden", "heads", "kv_heads", "head_dim", "ffn")}
-    return read_config(
-        {"model_type": space.family}, changes={**sizes, "vocab": space.vocab, "tied": space.tied}, where="design"
-    )
+    own, kind = space.template, block.kind
+    changes: dict[str, Any] = {
+        "layers": block.layers,
+        "hidden": block.hidden,
+        "heads": block.heads,
+        "kv_heads": block.kv_heads,
+        "head_dim": kind.head_dim,
+        "ffn": block.ffn,
+        "vocab": kind.vocab,
+        **own.changes(),
+    }
+    if kind.mixture.dense:
+        return read_config({"model_type": own.family}, changes=changes, where="design")
+    changes |= {"experts": kind.mixture.experts, "active_experts": kind.mixture.active}
+    return read_config({"model_type": own.mixture_family}, changes=changes, where="design")
+
+
+def spelled(space: Space, row: Mapping[str, Any]) -> str:
+    """The MODEL that repeats a shape in any other command."""
+    names = ["layers", "hidden", "heads", "kv_heads", "head_dim", "ffn"]
+    family = space.template.family
+    if row["experts"] > 1:
+        names, family = [*names, "experts", "active_experts"], space.template.mixture_family
+    words = [f"like={family}", *(f"{name}={row[name]}" for name in (*names, "vocab"))]
+    if space.template.context is not None:
+        words.append(f"context={space.template.context}")
+    return ",".join([*words, "tied" if space.template.tied else "untied"])

@@ -1,0 +1,92 @@
+"""The space that a design is looked for in: the ranges asked for, and those of the model to be like."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from deepwide.answers.design_wanted import BUDGETS, Wanted, mixture
+from deepwide.answers.models import Model, find_model
+from deepwide.architecture.sizes import Sizes, int_or_none, sizes
+from deepwide.design.space import SHARING, Space, Template
+from deepwide.errors import BadInput
+
+DEFAULT_VOCAB = 128_256
+
+
+def model_to_be_like(wanted: Wanted) -> Model | None:
+    """The model to be like; None where only a family is named, or nothing."""
+    from deepwide.facts.models import known
+
+    if not wanted.like:
+        return None
+    if "," not in wanted.like and not known(wanted.like) and _is_family(wanted.like):
+        return None
+    model = find_model(wanted.like)
+    architecture = model.described()
+    if len(architecture.stacks) > 1 or not architecture.main.causal:
+        raise BadInput(f"like={wanted.like}: a design is a decoder of text, such as llama-3-8b or the family qwen3")
+    return model
+
+
+def _is_family(name: str) -> bool:
+    from deepwide.formats import families
+
+    try:
+        families.rule(name)
+    except BadInput:
+        return False
+    return True
+
+
+def as_large(wanted: Wanted, like: Model) -> Wanted:
+    """The size of the model to be like, where no budget is given."""
+    if all(getattr(wanted, name) is None for name in BUDGETS):
+        wanted = replace(wanted, parameters=int(like.ledger.parameters()))
+    return wanted
+
+
+def space_of(wanted: Wanted, like: Model | None) -> Space:
+    """The ranges that were asked, the defaults for the others."""
+    own = sizes(like.described()) if like else None
+    base = Space()
+    family = like.described().family if like else (wanted.like or "llama")
+    tied = wanted.tied if wanted.tied is not None else (_tied(like) if like else False)
+    context = int(own.context) if own and own.context and _learned(like) else None
+    vocab = tuple(wanted.vocab) or ((int(own.vocab),) if own else (DEFAULT_VOCAB,))
+    ratios = tuple(wanted.ffn_ratios) or base.ffn_ratios
+    if own and not wanted.ffn_ratios and own.ffn:
+        ratios = tuple(sorted({*ratios, float(own.ffn / own.hidden)}))
+    return replace(
+        base,
+        template=Template(family=family, tied=tied, context=context),
+        layers=wanted.layers or base.layers,
+        hidden=wanted.hidden or base.hidden,
+        head_dims=tuple(wanted.head_dims) or (_head_dims(own.head_dim) if own else base.head_dims),
+        sharing=_sharing(own) if own else base.sharing,
+        kv_heads=tuple(wanted.kv_heads),
+        ffn_ratios=ratios,
+        vocabs=vocab,
+        mixtures=tuple(mixture(each) for each in wanted.experts) or base.mixtures,
+    )
+
+
+def _head_dims(own: Any) -> tuple[int, ...]:
+    width = int_or_none(own)
+    return tuple(sorted({*Space().head_dims, *((width,) if width else ())}))
+
+
+def _sharing(own: Sizes) -> tuple[int, ...]:
+    """Query heads to a KV head: as in the model to be like, or fewer."""
+    if not own.heads or not own.kv_heads:
+        return SHARING
+    most = max(1, int(own.heads) // int(own.kv_heads))
+    return tuple(n for n in range(1, most + 1))
+
+
+def _tied(like: Model | None) -> bool:
+    return like is not None and any(w.tied and w.part == "head" for w in like.ledger.weights)
+
+
+def _learned(like: Model | None) -> bool:
+    return like is not None and any(w.part == "position" for w in like.ledger.weights)
