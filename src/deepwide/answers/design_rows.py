@@ -95,7 +95,8 @@ def alternatives(asked: Question, columns: Columns) -> dict[str, dict[str, Any]]
 def front(asked: Question, found: Tally) -> tuple[dict[str, Any], ...]:
     """The shapes on any of the fronts that none beats in everything at once, from the lowest loss to the highest.
 
-    Of a long front every n-th is told. `front_of` names the costs in which nothing beats it at its loss.
+    Of a long front some are told, evenly over decode time. `front_of` names the costs in which nothing beats a shape
+    at its loss.
     """
     import numpy as np
 
@@ -109,8 +110,18 @@ def front(asked: Question, found: Tally) -> tuple[dict[str, Any], ...]:
             fronts_of.setdefault(each["number"], []).append(cost)
     ranked = sorted(rows.values(), key=lambda each: (each["loss"], each["number"]))
     kept = [ranked[i] for i in _unbeaten(np.array([[each[name] for name in ("loss", *costs)] for each in ranked]))]
-    shown = np.unique(np.linspace(0, len(kept) - 1, min(len(kept), LONGEST_FRONT)).round().astype(int))
-    return tuple({**alone(asked, kept[i]), "front_of": fronts_of[kept[i]["number"]]} for i in shown)
+    return tuple({**alone(asked, each), "front_of": fronts_of[each["number"]]} for each in _thinned(kept))
+
+
+def _thinned(rows: list[dict[str, float]]) -> list[dict[str, float]]:
+    """At most so many rows, those nearest to even steps of ln(decode time), in their order."""
+    import numpy as np
+
+    if len(rows) <= LONGEST_FRONT:
+        return rows
+    logs = np.log([each["decode_s"] for each in rows])
+    marks = np.linspace(logs.min(), logs.max(), LONGEST_FRONT)
+    return [rows[i] for i in sorted({int(np.abs(logs - mark).argmin()) for mark in marks})]
 
 
 def _unbeaten(values: NDArray[Any]) -> list[int]:

@@ -19,10 +19,10 @@ from deepwide.errors import BadInput
 COMMANDS = {
     "count": "Parameters of a model: how many, where, and by which formula.",
     "memory": "Does it fit? Bytes of weights, KV cache, activations, training state.",
-    "predict": "How long it takes: a prompt and each token, a step and a run of training.",
+    "predict": "How long it takes and how good it gets: a token, a training run, the loss.",
     "compare": "Shapes side by side: parameters, loss, latency, memory.",
     "explain": "Why is hidden so large? What width buys and costs, beside other shapes.",
-    "design": "The best shape at a parameter budget, from deep to wide.",
+    "design": "The best shape under limits, why, and what each limit costs.",
     "calibrate": "Your own measurements correct the model: ten runs are enough.",
     "models": "The catalogue of published models.",
     "accelerators": "The catalogue of accelerators.",
