@@ -62,10 +62,8 @@ def repeated(terms: Iterable[tuple[Any, Any]]) -> Any:
             sums.append([n, x])
         else:
             same[1] = same[1] + x
-    total: Any = 0
-    for n, x in sums:
-        total = total + n * x
-    return total
+    products = [n * x for n, x in sums]
+    return sum(products[1:], start=products[0]) if products else 0
 
 
 def _is_int(a: Any, b: int) -> bool:

@@ -10,7 +10,7 @@ from deepwide.answers.catalogue import ListedModel, models
 from deepwide.answers.design_question import Question
 from deepwide.answers.loss import predicted
 from deepwide.answers.models import Model, find_model
-from deepwide.architecture.sizes import int_or_none, sizes
+from deepwide.architecture.sizes import Sizes, int_or_none, sizes
 from deepwide.cost.inference.passes import Work, forward
 from deepwide.cost.memory import cached_elements_per_token
 from deepwide.quality.shape import TIE
@@ -70,11 +70,9 @@ def _distance(row: ListedModel, best: dict[str, Any]) -> float:
     if (row.active < 0.9 * row.parameters) != (best["active"] < 0.9 * best["parameters"]):
         return math.inf
     size = abs(math.log(row.parameters / best["parameters"]))
-    return (
-        size + ASPECT_WEIGHT * abs(math.log(row.hidden / row.layers / best["aspect"]))
-        if _decodes(row.name)
-        else math.inf
-    )
+    if size >= math.log(FARTHEST) or not _decodes(row.name):
+        return math.inf
+    return size + ASPECT_WEIGHT * abs(math.log(row.hidden / row.layers / best["aspect"]))
 
 
 def _decodes(name: str) -> bool:
@@ -124,6 +122,17 @@ def _why(best: dict[str, Any], model: Model, loss: float | None, asked: Question
     if abs(best["parameters"] / parameters - 1) > SAME:
         way = "fewer" if best["parameters"] < parameters else "more"
         said.append(f"{abs(best['parameters'] / parameters - 1):.0%} {way} parameters")
+    said = (
+        said or [f"{name} {best[name]:,} for {size:,}" for name, size in _other_sizes(best, own)] or ["the same shape"]
+    )
     if loss is not None and abs(loss - best["loss"]) < TIE:
         said.append("the losses are a tie")
-    return "; ".join(said) or "the same shape"
+    return "; ".join(said)
+
+
+def _other_sizes(best: dict[str, Any], own: Sizes) -> list[tuple[str, int]]:
+    """The sizes in which a model is not the recommended shape."""
+    told = (
+        (name, int_or_none(getattr(own, name))) for name in ("layers", "hidden", "heads", "head_dim", "kv_heads", "ffn")
+    )
+    return [(name, size) for name, size in told if size is not None and size != best[name]]

@@ -21,6 +21,7 @@ from deepwide.facts.accelerators import Accelerator, accelerator, memory_for_use
 MOST_SERVING = 64  # devices over which layers are cut to serve: eight nodes
 USUAL_KV_HEADS = 8  # of Llama 3 from 8B to 405B, Mistral 7B, Qwen2.5 from 14B to 72B
 FILLED_SHARE = 0.9  # of the parameters asked for: what is smaller is another model
+SHARED_BY = 2  # devices that can share a new shape at least: heads come in pairs
 RESERVE = 1.1  # weights and what stands beside them, when devices to serve are counted
 
 
@@ -48,10 +49,11 @@ def question(on: str, wanted: Wanted) -> Question:
     expected = expected_size(wanted, device)
     tp = wanted.serve_devices or _fewest(expected, wanted, device)
     serving = Serving(engine=driven(device, devices=tp), tp=tp, batch=wanted.batch, context=wanted.context)
-    space = replace(space, tp=tp)
+    space = replace(space, tp=tp if like else max(tp, SHARED_BY))
     table = _usual(space, serving)
     training, cluster, space = cluster_of(wanted, device, space, expected, notes)
-    limits = [Limit("memory_bytes", float(memory_for_use_bytes(device)))]
+    room_bytes = memory_for_use_bytes(device)
+    limits = [Limit("memory_bytes", float(min(wanted.memory_bytes or room_bytes, room_bytes)))]
     limits += [Limit(name, float(value)) for name in BUDGETS if (value := getattr(wanted, name)) is not None]
     limits += _speed(wanted, like, serving)
     if cluster is not None:

@@ -84,7 +84,7 @@ def alternatives(asked: Question, columns: Columns) -> dict[str, dict[str, Any]]
     """Of the same size at any speed: the lowest loss, and the fastest that is as good for all that the law can tell."""
     import numpy as np
 
-    if not columns:
+    if not columns or not len(columns["loss"]):
         return {}
     lowest = int(columns["loss"].argmin())
     tied = np.flatnonzero(columns["loss"] <= columns["loss"][lowest] + DIFFERENCE_SD)

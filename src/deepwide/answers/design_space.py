@@ -8,10 +8,11 @@ from typing import Any
 from deepwide.answers.design_wanted import BUDGETS, Wanted, mixture
 from deepwide.answers.models import Model, find_model
 from deepwide.architecture.sizes import Sizes, int_or_none, sizes
-from deepwide.design.space import SHARING, Space, Template
+from deepwide.design.space import SHARING, Space, Template, searchable, uneven
 from deepwide.errors import BadInput
 
 DEFAULT_VOCAB = 128_256
+SMALL = "layers=2,hidden=256"  # of a family, to see what it is
 
 
 def model_to_be_like(wanted: Wanted) -> Model | None:
@@ -20,13 +21,14 @@ def model_to_be_like(wanted: Wanted) -> Model | None:
 
     if not wanted.like:
         return None
-    if "," not in wanted.like and not known(wanted.like) and _is_family(wanted.like):
-        return None
-    model = find_model(wanted.like)
+    if not isinstance(wanted.like, str):
+        raise BadInput(f"like={wanted.like!r} must be the name of a model or of a family, such as llama-3-8b or qwen3")
+    family = "," not in wanted.like and not known(wanted.like) and _is_family(wanted.like)
+    model = find_model(f"like={wanted.like},{SMALL}" if family else wanted.like)
     architecture = model.described()
     if len(architecture.stacks) > 1 or not architecture.main.causal:
         raise BadInput(f"like={wanted.like}: a design is a decoder of text, such as llama-3-8b or the family qwen3")
-    return model
+    return None if family else model
 
 
 def _is_family(name: str) -> bool:
@@ -57,8 +59,9 @@ def space_of(wanted: Wanted, like: Model | None) -> Space:
     ratios = tuple(wanted.ffn_ratios) or base.ffn_ratios
     if own and not wanted.ffn_ratios and own.ffn:
         ratios = tuple(sorted({*ratios, float(own.ffn / own.hidden)}))
-    return replace(
+    space = replace(
         base,
+        apart=uneven(family),
         template=Template(family=family, tied=tied, context=context),
         layers=wanted.layers or base.layers,
         hidden=wanted.hidden or base.hidden,
@@ -69,6 +72,11 @@ def space_of(wanted: Wanted, like: Model | None) -> Space:
         vocabs=vocab,
         mixtures=tuple(mixture(each) for each in wanted.experts) or base.mixtures,
     )
+    if not searchable(space):
+        raise BadInput(
+            f"like={family}: its layers are built by their widths, so it is not searched; try llama or qwen3"
+        )
+    return space
 
 
 def _head_dims(own: Any) -> tuple[int, ...]:

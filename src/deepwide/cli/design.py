@@ -44,6 +44,16 @@ class Real(click.ParamType[float]):
         return units.parse_real(value, param.name if param is not None and param.name else "number")
 
 
+class Size(click.ParamType[int]):
+    """Bytes: 24GB, 22 GiB."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The bytes; BadInput says what is wrong."""
+        return units.parse_bytes(value, param.name if param is not None and param.name else "size")
+
+
 def _mixture(word: str, what: str) -> tuple[int, int]:
     """64/8: so many experts, of which a token meets so many."""
     experts, slash, active = word.partition("/")
@@ -58,6 +68,7 @@ WHAT = (
     ("--devices", Number(), None, "How many train it: adds plans, times and the bill."),
     ("--tokens", Number(), None, "To train on.  [default: 20 per parameter, or all that limits leave]"),
     ("--serve-devices", Number(), None, "That share each layer.  [default: the fewest that hold it]"),
+    ("--memory", Size(), "SIZE", "The most of a device that serves: 24GB.  [default: all of it]"),
     ("--decode-ms", Real(), None, "The most for a token.  [default: the usual shape's]"),
     ("--ttft-ms", Real(), None, "The most for a prompt of --context tokens."),
     ("--flops", Real(), None, "The most FLOPs, of training and of --serve-tokens: 1e22."),
@@ -113,6 +124,7 @@ def command(as_json: bool, html: str | None, plots: str | None, **question: Any)
     deepwide design --flops 1e22 --serve-tokens 1T --on h100
     deepwide design --like llama-3-8b --on h100 --devices 512 --tokens 15T --html out.html
     """
+    question["memory_bytes"] = question.pop("memory")
     for name in ("decode", "ttft"):
         asked = question.pop(f"{name}_ms")
         question[f"{name}_s"] = None if asked is None else asked * MS

@@ -57,7 +57,7 @@ def group(network: Network, size: Real, stride: Real = 1) -> Group:
 
 def all_gather_s(message_bytes: Real, among: Group) -> Real:
     """Every member ends with the whole message, of which it had a share; one alone has it already."""
-    if isinstance(among.size, int) and among.size == 1:
+    if isinstance(among.size, int | float) and among.size == 1:
         return 0.0
     near, nodes, net = among.near, among.nodes, among.network
     inside = (near - 1) / near / net.near.bytes_per_s

@@ -6,10 +6,12 @@ A shard is every n-th block of the space. On a cluster a worker that is lost cos
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from threading import Event, Lock
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from threading import active_count
 from typing import Any
 
 from deepwide.design.pricing import Purpose
@@ -17,7 +19,8 @@ from deepwide.design.search import Tally, merged, tally
 from deepwide.errors import BadInput, did_you_mean
 
 Progress = Callable[[int], None]
-WORKERS = 2  # numpy gives the interpreter's lock back while it computes; more threads than this wait for it
+WORKERS = 2
+SHARDS_PER_WORKER = 16  # progress is told as they come in, and an interrupt waits for the one at hand
 SHARDS_PER_CPU = 4  # on a cluster: small enough that a lost one is soon made up for
 RETRIES = 5
 
@@ -32,29 +35,34 @@ def searched(
 
 
 def _local(purpose: Purpose, workers: int, progress: Progress) -> Tally:
-    """Threads of this process; an interrupt stops them at their next block."""
+    """Workers of this machine, as many as it has cores for."""
     workers = max(1, min(workers, os.cpu_count() or 1))
-    seen, stop = _Counted(progress), Event()
-    if workers == 1:
-        return tally(purpose, seen=seen)
-    with ThreadPoolExecutor(workers) as pool:
-        shards = [pool.submit(tally, purpose, n, workers, seen=seen, stopped=stop.is_set) for n in range(workers)]
+    count, counted = SHARDS_PER_WORKER * workers, 0
+    with _pool(workers) as pool:
+        shards = [pool.submit(tally, purpose, n, count) for n in range(count)]
         try:
-            return merged(shard.result() for shard in shards)
-        finally:
-            stop.set()
+            for shard in as_completed(shards):
+                counted += shard.result().counted
+                progress(counted)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+        return merged(shard.result() for shard in shards)
 
 
-class _Counted:
-    """Adds up what several threads have looked at."""
+def _pool(workers: int) -> Executor:
+    """Forked processes, where there is nothing that a fork could tear; else threads, 0.6 times as fast.
 
-    def __init__(self, progress: Progress) -> None:
-        self.progress, self.count, self.lock = progress, 0, Lock()
+    Threads wait for the interpreter's lock nearly half of the time.
+    """
+    if workers > 1 and active_count() == 1 and "fork" in multiprocessing.get_all_start_methods():
+        return ProcessPoolExecutor(workers, multiprocessing.get_context("fork"), initializer=_left_to_the_parent)
+    return ThreadPoolExecutor(workers)
 
-    def __call__(self, more: int) -> None:
-        with self.lock:
-            self.count += more
-            self.progress(self.count)
+
+def _left_to_the_parent() -> None:
+    """An interrupt of the terminal reaches every process: the first one answers it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _ray(purpose: Purpose, workers: int, progress: Progress) -> Tally:

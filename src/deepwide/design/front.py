@@ -9,8 +9,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Columns = dict[str, "NDArray[Any]"]
-BINS_PER_FACTOR = 512  # of e, in the coarse table that turns most shapes away before they are compared one by one
-LOWEST, BINS = -32.0, 512 * 96  # ln of the least cost it tells apart, and how many bins: up to e^64
+# A coarse table turns most shapes away before they are compared one by one. A cost's bin is what is left of its bits
+# without the last of its mantissa: they rise as the number does. 512 bins a factor of 2, from 2^-46 to 2^92.
+MANTISSA_BITS = 43
+LOWEST, BINS = (1023 - 46) * 512, 138 * 512
 FEW = 256  # shapes that are compared one by one at once
 
 
@@ -22,14 +24,14 @@ class Front:
     rows: Columns = field(default_factory=dict)
     lowest: Any = None
 
-    def improving(self, cost: NDArray[Any], loss: NDArray[Any], kept: NDArray[Any]) -> NDArray[Any]:
-        """Which of the kept shapes nothing seen so far may beat: all that belong on the front, and a few more."""
+    def improving(self, cost: NDArray[Any], loss: NDArray[Any]) -> NDArray[Any]:
+        """Which of some shapes nothing seen so far may beat: all that belong on the front, and a few more."""
         import numpy as np
 
         bins = _bins(cost)
         if self.lowest is None:
             self.lowest = np.full(BINS, np.inf)
-        better: NDArray[Any] = kept & (loss < self.lowest[bins])
+        better: NDArray[Any] = loss < self.lowest[bins]
         if np.count_nonzero(better) > FEW:
             np.minimum.at(self.lowest, bins[better] + 1, loss[better])
             np.minimum.accumulate(self.lowest, out=self.lowest)
@@ -54,6 +56,6 @@ def _bins(cost: NDArray[Any]) -> NDArray[Any]:
     """The bin of each cost, the last one left free for what lies beyond it."""
     import numpy as np
 
-    at = (np.log(cost) - LOWEST) * BINS_PER_FACTOR
-    bins: NDArray[Any] = np.clip(at, 0, BINS - 2).astype(np.intp)
-    return bins
+    bins: NDArray[Any] = np.ascontiguousarray(cost, dtype=float).view(np.int64) >> MANTISSA_BITS
+    bins -= LOWEST
+    return np.clip(bins, 0, BINS - 2, out=bins)

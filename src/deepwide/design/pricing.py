@@ -157,18 +157,20 @@ def serving_bytes(ledger: Ledger, serving: Serving) -> Real:
 def _trained(purpose: Purpose, architecture: Architecture, ledger: Ledger) -> dict[str, Any]:
     """Tokens, and what training on them takes."""
     cluster = purpose.cluster
-    each = token_flops(ledger)
-    sequence = cluster.sequence if cluster else purpose.serving.context
-    per_token: dict[str, Real] = {"flops": PASSES * (each + context_flops(ledger) * (sequence / 2))}
-    fixed = {"flops": each * purpose.serve_tokens} if purpose.serve_tokens else {}
+    each, seen, context = token_flops(ledger), context_flops(ledger), purpose.serving.context
+    sequence = cluster.sequence if cluster else context
+    per_token: dict[str, Real] = {"flops": PASSES * (each + seen * (sequence / 2))}
+    fixed = {"flops": (each + seen * (context / 2)) * purpose.serve_tokens} if purpose.serve_tokens else {}
     made: dict[str, Any] = {}
     if cluster is not None:
         made = _stepped(architecture, ledger, cluster)
-        token_s = made["step_s"] / (cluster.global_batch * cluster.sequence)
+        together = cluster.global_batch * cluster.sequence
         rates = {"days": 1 / DAY_S, "usd": cluster.usd_per_s, "kg_co2e": cluster.kg_per_s}
-        per_token |= {name: token_s * rate for name, rate in rates.items() if rate is not None}
+        per_token |= {name: made["step_s"] * (rate / together) for name, rate in rates.items() if rate is not None}
     tokens = purpose.tokens if purpose.tokens is not None else _most_tokens(purpose, per_token, fixed)
-    spent = {name: value * tokens + fixed.get(name, 0.0) for name, value in per_token.items()}
+    spent = {
+        name: value * tokens + fixed[name] if name in fixed else value * tokens for name, value in per_token.items()
+    }
     return {**made, **spent, "tokens": tokens}
 
 

@@ -6,7 +6,7 @@ worse. Shards of the space can be searched anywhere and in any order: their tall
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -51,21 +51,11 @@ class Tally:
                 mine.add(front.rows)
 
 
-def tally(
-    purpose: Purpose,
-    shard: int = 0,
-    shards: int = 1,
-    *,
-    seen: Callable[[int], None] = lambda counted: None,
-    stopped: Callable[[], bool] = lambda: False,
-) -> Tally:
-    """Looks at every `shards`-th block of the space; `seen` is told how many shapes a block had."""
+def tally(purpose: Purpose, shard: int = 0, shards: int = 1) -> Tally:
+    """Looks at every `shards`-th block of the space."""
     found = Tally(fronts={cost: Front(cost) for cost in COSTS if cost != "step_s" or purpose.cluster})
     for block in islice(blocks(purpose.space), shard, None, shards):
-        if stopped():
-            break
         _look(found, purpose, block)
-        seen(block.size)
     return found
 
 
@@ -74,7 +64,7 @@ def _look(found: Tally, purpose: Purpose, block: Block) -> None:
     import numpy as np
 
     found.counted += block.size
-    block = _cropped(purpose, block)
+    block = _cropped(purpose, block, _reach(found))
     columns = priced(purpose, block)
     shape = np.broadcast(block.layers, block.hidden).shape
     columns["worst"] = np.broadcast_to(within(purpose.limits, columns), shape)
@@ -84,14 +74,15 @@ def _look(found: Tally, purpose: Purpose, block: Block) -> None:
     _fill(found, purpose, block, columns)
     if not feasible:
         return
-    loss = np.broadcast_to(columns["loss"], shape)
-    lowest = loss.min(where=kept, initial=np.inf)
+    places = np.nonzero(kept)
+    loss = np.broadcast_to(columns["loss"], shape)[places]
+    lowest = loss.min()
     if not found.best or lowest <= found.best["loss"][0]:
-        ties = np.nonzero(kept & (loss == lowest))
+        ties = tuple(place[loss == lowest] for place in places)
         found.best = _first(found.best, taken(block, columns, ties), "loss")
     for cost, front in found.fronts.items():
-        better = front.improving(np.broadcast_to(columns[cost], shape), loss, kept)
-        front.add(taken(block, columns, np.nonzero(better)))
+        better = front.improving(np.broadcast_to(columns[cost], shape)[places], loss)
+        front.add(taken(block, columns, tuple(place[better] for place in places)))
 
 
 def _fill(found: Tally, purpose: Purpose, block: Block, columns: dict[str, Any]) -> None:
@@ -110,12 +101,23 @@ def _fill(found: Tally, purpose: Purpose, block: Block, columns: dict[str, Any])
         found.nearest = _first(found.nearest, taken(block, columns, at), "worst")
 
 
-def _cropped(purpose: Purpose, block: Block) -> Block:
+def _reach(found: Tally) -> float:
+    """How many times the limit on parameters a shape may have and still be found: while none keeps to it, the nearest.
+
+    >>> _reach(Tally(filling=True))
+    1.0
+    """
+    if found.filling:
+        return 1.0
+    return float(found.nearest["worst"][0]) if found.nearest else float("inf")
+
+
+def _cropped(purpose: Purpose, block: Block, reach: float) -> Block:
     """The block without the layers and the columns that are too large whatever they meet; its smallest shape stays."""
     most = purpose.most("parameters")
-    if most is None:
+    if most is None or reach == float("inf"):
         return block
-    small: Any = lower(template(purpose.space, block)).parameters() <= most
+    small: Any = lower(template(purpose.space, block)).parameters() <= most * reach
     if small.all():
         return block
     rows, columns = small.any(axis=1), small.any(axis=0)

@@ -9,9 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import islice, product
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from deepwide.architecture.ledger import lower
 from deepwide.architecture.model import Architecture
+from deepwide.errors import BadInput
 from deepwide.formats.huggingface import read_config
 
 if TYPE_CHECKING:
@@ -24,7 +28,10 @@ TILE = 64  # elements that a device's slice of a matrix should be a multiple of 
 HEAD_DIMS = (64, 128)
 SHARING = (1, 2, 3, 4, 5, 6, 7, 8)  # query heads to a KV head: Llama 3 70B has 8, and few published decoders more
 FFN_RATIOS = tuple(sorted({8 / 3, *(2.5 + n / 16 for n in range(25))}))  # 2.5 to 4, fine enough to fill a budget
-BLOCK = 32_768  # shapes at once: 256 KiB an array, so that a few of them stay in a core's second cache
+BLOCK = 65_536  # shapes at once: 512 KiB an array, so that a few of them stay in a core's second cache
+# The C library hands freed memory back to the system above a threshold that follows the largest block freed so far:
+# one that is never touched keeps it from fetching every array of every block anew (1,900 page faults a block).
+KEPT_BYTES = 32_000_000
 
 
 class Mixture(NamedTuple):
@@ -60,6 +67,7 @@ class Space:
 
     sharing     query heads that share a KV head; or, where given, the numbers of KV heads
     tp          tensor parallelism that a shape has to suit: whole heads, and slices that fill matrix units
+    apart       whether each depth is a block of its own, as where layers of a family differ by their place
     """
 
     template: Template = Template()
@@ -73,6 +81,7 @@ class Space:
     vocabs: tuple[int, ...] = (128_256,)
     mixtures: tuple[Mixture, ...] = (Mixture(),)
     tp: int = 1
+    apart: bool = False
 
 
 class Kind(NamedTuple):
@@ -136,9 +145,11 @@ def blocks(space: Space) -> Iterator[Block]:
     """Every shape of the space, block by block, narrow ones first."""
     import numpy as np
 
-    layers = np.arange(space.layers[0], space.layers[1] + 1, dtype=float)[:, None]
-    wide, first = max(1, BLOCK // len(layers)), 0
-    for kind in kinds(space):
+    np.empty(KEPT_BYTES, np.uint8)
+    every = np.arange(space.layers[0], space.layers[1] + 1, dtype=float)[:, None]
+    depths = list(every[:, None]) if space.apart else [every]
+    wide, first = max(1, BLOCK // len(depths[0])), 0
+    for kind, layers in product(kinds(space), depths):
         columns = _columns(space, kind)
         for start in range(0, columns[0].shape[1], wide):
             some = [column[:, start : start + wide] for column in columns]
@@ -148,6 +159,7 @@ def blocks(space: Space) -> Iterator[Block]:
             first += number.size
 
 
+@lru_cache(maxsize=64)  # every shard asks for all of them
 def _columns(space: Space, kind: Kind) -> tuple[NDArray[Any], ...]:
     """hidden, heads, kv_heads and ffn of one kind [1, M], by hidden."""
     import numpy as np
@@ -164,7 +176,7 @@ def _columns(space: Space, kind: Kind) -> tuple[NDArray[Any], ...]:
     shared = (kv_heads > 0) & (heads % np.maximum(kv_heads, 1) == 0) & (heads % kind.sharing == 0)
     spread = (kv_heads % space.tp == 0) | (space.tp % np.maximum(kv_heads, 1) == 0)
     keep = shared & spread & (heads % space.tp == 0)
-    _, once = np.unique(np.stack([hidden, ffn]), axis=1, return_index=True)
+    _, once = np.unique(hidden * (ffn.max(initial=0) + 1) + ffn, return_index=True)
     chosen = np.sort(once[keep[once]])
     return tuple(column[None, chosen] for column in (hidden, heads, kv_heads, ffn))
 
@@ -173,7 +185,7 @@ def template(space: Space, block: Block) -> Architecture:
     """The architecture whose sizes are the block's columns: the same rules that read a config."""
     own, kind = space.template, block.kind
     changes: dict[str, Any] = {
-        "layers": block.layers,
+        "layers": _depth(block.layers),
         "hidden": block.hidden,
         "heads": block.heads,
         "kv_heads": block.kv_heads,
@@ -186,6 +198,38 @@ def template(space: Space, block: Block) -> Architecture:
         return read_config({"model_type": own.family}, changes=changes, where="design")
     changes |= {"experts": kind.mixture.experts, "active_experts": kind.mixture.active}
     return read_config({"model_type": own.mixture_family}, changes=changes, where="design")
+
+
+def _depth(layers: Any) -> Any:
+    """The layers as a whole number where all shapes have as many: which layers differ then follows from their place."""
+    if not hasattr(layers, "dtype") or (layers != layers.flat[0]).any():
+        return layers
+    return int(layers.flat[0])
+
+
+def uneven(family: str) -> bool:
+    """Whether layers of a family differ by their place (windows, experts, other mixers): depth then says which are."""
+    import numpy as np
+
+    sizes = {"hidden": 2048, "heads": 16, "kv_heads": 16, "head_dim": 128, "ffn": 8192, "vocab": 1024}
+    one, many = (
+        read_config({"model_type": family}, changes={**sizes, "layers": layers}, where="design")
+        for layers in (24, np.array([24.0]))
+    )
+    told = [(lower(each).parameters(), [cache.window for cache in lower(each).caches]) for each in (one, many)]
+    return len(one.main.runs) > 1 or told[0] != told[1]
+
+
+def searchable(space: Space) -> bool:
+    """Whether many shapes of the family can be read at once: of a few families widths decide how layers are built."""
+    try:
+        for block in islice(blocks(space), 1):
+            lower(template(space, block))
+    except BadInput:
+        raise
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def spelled(space: Space, row: Mapping[str, Any]) -> str:

@@ -69,7 +69,8 @@ class Seconds:
     @property
     def total_s(self) -> Real:
         """The whole pass."""
-        total: Real = self.weights_s + self.cache_s + self.compute_s + self.launch_s + self.traffic_s + self.overhead_s
+        narrow = self.launch_s + self.traffic_s
+        total: Real = self.weights_s + self.cache_s + self.compute_s + narrow + self.overhead_s
         return total
 
 
@@ -84,7 +85,7 @@ def forward(ledger: Ledger, work: Work, on: Engine, stream: str = "decoder") -> 
     compute_s = repeated([*((n, rest) for n, _, rest in products), *between]) + scores_s
     launch_s = repeated((op.repeat, _launch_s(op, on)) for op in running)
     traffic_s = _traffic_s(running, weights, work, on)
-    kernels_s = weights_s + cache_s + compute_s + launch_s + traffic_s
+    kernels_s = weights_s + cache_s + compute_s + (launch_s + traffic_s)
     return Seconds(
         weights_s=weights_s,
         cache_s=cache_s,
@@ -207,7 +208,7 @@ def _pass_s(kernels_s: Real, running: list[Op], weights: dict[str, Weight], work
     layers = sum(branches.values()) / 2
     downs = (op for op in running if op.name.endswith("expert_down") and op.weight in weights)
     experts = repeated((op.repeat, weights[op.weight].copies) for op in downs)
-    device_s = kernels_s + layers * c.layer_s + experts * c.expert_s
+    device_s = kernels_s + (layers * c.layer_s + experts * c.expert_s)
     launched = _launched(work, on)
     if not (isinstance(launched, int) and launched == 0):
         device_s = longer(device_s, layers * c.host_layer_s * launched, HOST_SHARPNESS)

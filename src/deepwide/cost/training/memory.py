@@ -155,10 +155,8 @@ def _stage_memory(
     by = _devices(plan)
     dense, experts = _held(rows, stage, by)
     expert_sharing = largest(plan.sharing * by.tensor / by.experts, 1)
-    sizes = [
-        dense / plan.sharing + experts / expert_sharing if plan.zero >= shared else dense + experts
-        for shared in (1, 2, 3)
-    ]
+    whole, part = dense + experts, dense / plan.sharing + experts / expert_sharing
+    sizes = [part if plan.zero >= shared else whole for shared in (1, 2, 3)]
     learned = sizes if trained is None else [trained, trained, trained]
     copies = habits.context_copies * (plan.cp > 1)
     kept = sum(
@@ -214,6 +212,8 @@ def _weights_in_passing(rows: list[LayerRow], stage: Stage, plan: Plan, habits: 
               keeps them gathered, weights and gradients of all its layers
     buffers   16-bit gradients of one layer's matrices; experts are alike, so that one of them is no size
     """
+    if not rows:
+        return 0.0
     by = _devices(plan)
     layer = rows[-1].cut / by.tensor + rows[-1].uncut
     if plan.zero < 3:

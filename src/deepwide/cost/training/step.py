@@ -173,11 +173,12 @@ def scheduled(job: Job, plan: Plan, engine: Engine, made: Effort) -> Step:
     stage = stage_time(job, plan, engine, made)
     count = plan.micro_batches(job.global_batch)
     each = stage.middle_s + stage.ends_s
-    bubble = (plan.pp - 1) / plan.interleave * stage.middle_s
+    piped = not (isinstance(plan.pp, int) and plan.pp == 1)
+    bubble = (plan.pp - 1) / plan.interleave * stage.middle_s if piped else 0.0
     data = _data_s(sent, plan, count, each, c)
     optimizer = _optimizer_s(plan, engine, made.parameters)
-    running = count * each + bubble + data + optimizer + c.step_s
-    waiting = running * c.jitter_share * log2(plan.devices)
+    running = count * each + (bubble + c.step_s) + data + optimizer
+    waiting = running * (c.jitter_share * log2(plan.devices))
     return Step(
         step_s=running + waiting,
         stage=stage,
@@ -240,8 +241,8 @@ def _data_s(sent: Traffic, plan: Plan, count: Real, stage_s: Real, c: TrainingCo
 
 def _optimizer_s(plan: Plan, engine: Engine, parameters: Real) -> Real:
     """Streaming the weights that one device owns, and their states, once; over the slot and back if offloaded."""
-    own = parameters / (plan.sharing if plan.zero else 1)
-    time: Real = own * OPTIMIZER_BYTES * engine.constants.optimizer_passes / engine.head.bytes_per_s
+    byte_s = OPTIMIZER_BYTES * engine.constants.optimizer_passes / engine.head.bytes_per_s
     if plan.offload:
-        time = time + own * OFFLOADED_BYTES / engine.host_bytes_per_s
+        byte_s = byte_s + OFFLOADED_BYTES / engine.host_bytes_per_s
+    time: Real = parameters * (byte_s / (plan.sharing if plan.zero else 1))
     return time

@@ -51,7 +51,7 @@ def traffic(job: Job, plan: Plan, network: Network, *, gradient_bytes: float, we
     """All that a plan sends; `gradient_bytes` and `weight_bytes` are bytes per parameter on the wire."""
     ledger, rows = job.ledger, plan.micro_batch * job.sequence / plan.cp
     whole_bytes = rows * _hidden(ledger) * ELEMENT_BYTES
-    keys_bytes = rows * plan.cp * _cached(ledger) / plan.tp * ELEMENT_BYTES
+    keys_bytes = _cached(ledger) * (rows * plan.cp / plan.tp * ELEMENT_BYTES)
     token_bytes = rows / plan.tp * ELEMENT_BYTES  # of one element of every token
     outer = plan.tp * plan.cp
     sharing = group(network, plan.sharing, plan.tp)
@@ -64,7 +64,7 @@ def traffic(job: Job, plan: Plan, network: Network, *, gradient_bytes: float, we
         pipeline_s=send_s(whole_bytes / plan.tp, network, outer * plan.dp),
         gather_s=all_gather_s(here * weight_bytes, sharing),
         scatter_s=reduce_scatter_s(here * gradient_bytes, sharing),
-        copies_s=all_reduce_s(here / plan.sharing * gradient_bytes, copies),
+        copies_s=all_reduce_s(here * (gradient_bytes / plan.sharing), copies),
         gradient_s=all_reduce_s(here * gradient_bytes, group(network, plan.dp * plan.cp, plan.tp)),
     )
 
