@@ -31,6 +31,7 @@ PURPOSE = Purpose(
     space=SPACE, serving=Serving(engine=driven(accelerator("h100"))), limits=(Limit("ttft_s", 1.0),), tokens=1e10
 )
 FAMILIES = ("llama", "qwen2", "qwen3", "gpt2", "olmo2", "bloom", "phi3", "mistral")
+UNEVEN = ("gemma2", "olmo3", "deepseek_v3", "gpt_oss", "jamba")
 
 
 @cache
@@ -79,6 +80,15 @@ def test_a_shape_in_a_block_has_the_numbers_that_it_has_alone(family: str, train
             assert set(columns) == set(single)
             assert {n: c[i] for n, c in columns.items()} == pytest.approx(single, rel=1e-12)
             assert (columns["loss"][i], columns["decode_s"][i]) == (single["loss"], single["decode_s"])
+
+
+@pytest.mark.parametrize("family", UNEVEN)
+def test_so_it_has_where_layers_of_a_family_differ_by_their_place(family: str) -> None:
+    purpose = replace(PURPOSE, space=replace(SPACE, template=Template(family=family), sharing=(1,), apart=True))
+    for block in blocks(purpose.space):
+        columns = {name: spread(block, column) for name, column in priced(purpose, block).items()}
+        for i, each in enumerate(alone(block)):
+            assert {n: c[i] for n, c in columns.items()} == pytest.approx(plain(priced(purpose, each)), rel=1e-12)
 
 
 @pytest.mark.parametrize(

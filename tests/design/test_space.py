@@ -12,7 +12,7 @@ import pytest
 from deepwide.answers.models import find_model
 from deepwide.architecture.ledger import lower
 from deepwide.design import space as space_module
-from deepwide.design.space import Kind, Mixture, Space, Template, blocks, kinds, spelled, template
+from deepwide.design.space import Kind, Mixture, Space, Template, blocks, kinds, searchable, spelled, template, uneven
 
 SMALL = Space(
     layers=(3, 5),
@@ -142,3 +142,26 @@ def test_the_model_that_a_shape_is_spelled_as_has_its_parameters(own: Template) 
             row |= {"head_dim": kind.head_dim, "vocab": kind.vocab}
             row |= {"experts": kind.mixture.experts, "active_experts": kind.mixture.active}
             assert find_model(spelled(space, row)).ledger.parameters() == sizes.ravel()[index]
+
+
+def test_layers_apart_are_the_same_shapes_a_depth_to_a_block() -> None:
+    apart = replace(SMALL, apart=True)
+    assert sorted(shapes(SMALL)) == sorted(shapes(apart))
+    assert {1} == {len(block.layers) for block in blocks(apart)}
+    assert list(range(len(shapes(SMALL)))) == [n for block in blocks(apart) for n in block.number.ravel()]
+
+
+@pytest.mark.parametrize(
+    ("family", "expected"),
+    [("llama", False), ("gpt2", False), ("mixtral", False), ("gemma2", True), ("deepseek_v3", True), ("bamba", True)],
+)
+def test_a_family_is_uneven_where_its_layers_differ_by_their_place(family: str, expected: bool) -> None:
+    assert uneven(family) == expected
+
+
+@pytest.mark.parametrize(
+    ("family", "expected"), [("qwen3", True), ("gemma2", True), ("gemma4", False), ("zamba2", False)]
+)
+def test_families_whose_widths_decide_how_layers_are_built_are_not_searchable(family: str, expected: bool) -> None:
+    space = replace(SMALL, layers=(3, 30), hidden=(256, 1024), head_dims=(64,), sharing=(1,))
+    assert searchable(replace(space, template=Template(family=family), apart=uneven(family))) == expected

@@ -9,18 +9,20 @@ from typing import Any
 
 from deepwide import units
 from deepwide.answers.design_known import KnownModel, known_models
-from deepwide.answers.design_limits import LimitRow, Missed, limit_rows, missed
+from deepwide.answers.design_limits import LimitRow, Missed, limit_rows, missed, slower, unmet
 from deepwide.answers.design_question import Question, question
 from deepwide.answers.design_rows import alone, alternatives, any_speed, best_plan, front, table
 from deepwide.answers.design_wanted import Wanted
 from deepwide.answers.design_words import advice, notes, reason
 from deepwide.answers.limits import whole
 from deepwide.design.engines import WORKERS, searched
+from deepwide.design.pricing import Purpose
 from deepwide.design.search import Tally, near, row
 from deepwide.errors import BadInput
 
 MOST_ROWS = 50
 MOST_WORKERS = 256
+SLOWER = (1.1, 1.25, 1.5, 2.0, 4.0)  # times the decode time of the usual shape
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,13 +113,30 @@ def design(
         raise BadInput(f"tolerance={tolerance} must lie between 0 and 0.5: how far sizes of the table may lie apart")
     asked = question(on, Wanted(**_known_fields(wanted)))
     started_s = time.perf_counter()
-    found = searched(asked.purpose, engine, workers, progress)
+    asked, found = _searched(asked, lambda purpose: searched(purpose, engine, workers, progress))
     seconds = time.perf_counter() - started_s
     if not found.counted:
         raise BadInput("the ranges leave no shape: hidden must hold a multiple of 128 and heads that kv_heads divide")
-    if not found.best or (found.nearest and not found.filling):
+    if unmet(found):
         raise _no_design(asked, found)
     return _answer(asked, found, seconds, rows, tolerance)
+
+
+def _searched(asked: Question, look: Callable[[Purpose], Tally]) -> tuple[Question, Tally]:
+    """The question as it can be met, and what was found.
+
+    Widths come in steps, so a small model may be either too large or slower than the usual shape would be: where
+    nothing else is in the way, the limit on speed that nobody asked for is widened step by step.
+    """
+    found = look(asked.purpose)
+    if asked.purpose.most("slowness") is None or not unmet(found) or unmet(look(slower(asked, SLOWER[-1]).purpose)):
+        return asked, found
+    for share in SLOWER:
+        wider = slower(asked, share)
+        found = look(wider.purpose)
+        if not unmet(found):
+            break
+    return wider, found
 
 
 def _known_fields(wanted: dict[str, Any]) -> dict[str, Any]:

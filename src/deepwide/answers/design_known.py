@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import Any
 
 from deepwide.answers.catalogue import ListedModel, models
@@ -16,7 +17,8 @@ from deepwide.cost.memory import cached_elements_per_token
 from deepwide.quality.shape import TIE
 
 SHOWN = 3
-FARTHEST = 2.0  # in size: a model more than twice as large or small says nothing of this one
+FARTHEST = math.log(2)  # a model more than twice as large or small says nothing of this one
+ALL_MET = 0.9  # of the parameters: a token of a dense model meets all but rows of the embedding
 ASPECT_WEIGHT = 0.3  # of ln(hidden / layers) beside ln(size), when models are ranked by how near they are
 SAME = 0.01  # shares closer than this are not worth a word
 
@@ -49,35 +51,33 @@ class KnownModel:
 
 def known_models(asked: Question, best: dict[str, Any]) -> tuple[KnownModel, ...]:
     """The nearest of the catalogue, and first of all the model to be like."""
-    near = sorted(
-        (row for row in models() if _distance(row, best) < math.log(FARTHEST)), key=lambda r: _distance(r, best)
-    )
     found = [asked.like] if asked.like else []
-    shapes: set[Any] = (
-        {(asked.like.described().main.layers, asked.like.described().main.hidden)} if asked.like else set()
-    )
-    for row in near:
-        if len(found) < SHOWN and (row.layers, row.hidden) not in shapes:
+    shapes: set[Any] = {(model.described().main.layers, model.described().main.hidden) for model in found}
+    for row in sorted(_decoders(), key=lambda row: _distance(row, best)):
+        if len(found) < SHOWN and (row.layers, row.hidden) not in shapes and _distance(row, best) < FARTHEST:
             found.append(find_model(row.name))
             shapes.add((row.layers, row.hidden))
     return tuple(_beside(asked, best, model) for model in found)
 
 
-def _distance(row: ListedModel, best: dict[str, Any]) -> float:
-    """How far a published model is from a shape; infinite for what is no decoder, or has other parameters idle."""
-    if not row.parameters or not row.layers or not row.hidden or row.active is None:
-        return math.inf
-    if (row.active < 0.9 * row.parameters) != (best["active"] < 0.9 * best["parameters"]):
-        return math.inf
-    size = abs(math.log(row.parameters / best["parameters"]))
-    if size >= math.log(FARTHEST) or not _decodes(row.name):
-        return math.inf
-    return size + ASPECT_WEIGHT * abs(math.log(row.hidden / row.layers / best["aspect"]))
+@cache
+def _decoders() -> tuple[ListedModel, ...]:
+    """Published decoders whose shape is public."""
+    return tuple(row for row in models() if row.parameters and row.layers and row.hidden and _decodes(row.name))
 
 
 def _decodes(name: str) -> bool:
     architecture = find_model(name).described()
     return len(architecture.stacks) == 1 and architecture.main.causal and sizes(architecture).heads is not None
+
+
+def _distance(row: ListedModel, best: dict[str, Any]) -> float:
+    """How far a published model is from a shape, in factors of e; infinite for what has other parameters idle."""
+    size, aspect = (row.parameters or 1) / best["parameters"], (row.hidden or 1) / (row.layers or 1) / best["aspect"]
+    idle = (row.active or 0) < ALL_MET * (row.parameters or 1)
+    if idle != (best["active"] < ALL_MET * best["parameters"]):
+        return math.inf
+    return abs(math.log(size)) + ASPECT_WEIGHT * abs(math.log(aspect))
 
 
 def _beside(asked: Question, best: dict[str, Any], model: Model) -> KnownModel:

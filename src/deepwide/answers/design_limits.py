@@ -10,7 +10,7 @@ from deepwide import units
 from deepwide.answers.design_question import Question
 from deepwide.answers.design_rows import SIZES
 from deepwide.design.pricing import Limit, Purpose
-from deepwide.design.search import row, tally
+from deepwide.design.search import Tally, row, tally
 from deepwide.design.space import Space, spelled
 
 MORE = 1.1  # of a limit, when it is asked what more of it would buy
@@ -127,3 +127,15 @@ def missed(asked: Question, nearest: dict[str, Any]) -> tuple[tuple[Missed, ...]
             words = f"{name}: {written(needs)} where {written(limit.most)} is the most ({needs / limit.most:.3g} times)"
             rows.append(Missed(limit=limit.column, words=words, most=limit.most, needs=needs, times=needs / limit.most))
     return tuple(sorted(rows, key=lambda each: -each.times)), nearest
+
+
+def unmet(found: Tally) -> bool:
+    """Whether no shape keeps to all limits, or none that is as large as was meant."""
+    return not found.best or (bool(found.nearest) and not found.filling)
+
+
+def slower(asked: Question, share: float) -> Question:
+    """The question with the limit on speed that nobody asked for so much wider."""
+    wider = tuple(each._replace(most=share) if each.column == "slowness" else each for each in asked.purpose.limits)
+    note = f"no shape of this size decodes as fast as the usual one: up to {share:g} times its time is allowed"
+    return replace(asked, purpose=replace(asked.purpose, limits=wider), notes=(*asked.notes, note))

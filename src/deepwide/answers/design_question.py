@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from deepwide.answers.design_space import as_large, model_to_be_like, space_of
+from deepwide.answers.design_space import as_large, model_to_be_like, space_of, unlike
 from deepwide.answers.design_training import TOKENS_PER_PARAMETER, cluster_of, expected_size
 from deepwide.answers.design_wanted import BUDGETS, Wanted, checked
 from deepwide.answers.models import Model
@@ -46,6 +46,8 @@ def question(on: str, wanted: Wanted) -> Question:
     wanted = wanted if like is None else as_large(wanted, like)
     space = space_of(wanted, like)
     notes: list[str] = []
+    if like and (kept := unlike(space, like)):
+        notes.append(kept)
     expected = expected_size(wanted, device)
     tp = wanted.serve_devices or _fewest(expected, wanted, device)
     serving = Serving(engine=driven(device, devices=tp), tp=tp, batch=wanted.batch, context=wanted.context)

@@ -183,7 +183,7 @@ def _lines(answer: Design) -> Iterator[tuple[str, str]]:
     for name, row in answer.alternatives.items():
         yield words[name], _against(row, answer.recommended)
     for known in answer.known:
-        yield "Known", _known(known)
+        yield "Against", _known(known)
     for line in answer.advice:
         yield "Hardware", line
     if answer.training:

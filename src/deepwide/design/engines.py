@@ -30,7 +30,7 @@ def searched(
 ) -> Tally:
     """The whole space, by the engine of that name; `progress` is told how many shapes have been looked at."""
     if engine not in ENGINES:
-        raise BadInput(f"engine={engine!r} is unknown{did_you_mean(engine, ENGINES)}; known: {', '.join(ENGINES)}")
+        raise BadInput(f"engine={engine!r} is unknown{did_you_mean(str(engine), ENGINES)}; known: {', '.join(ENGINES)}")
     return ENGINES[engine](purpose, workers, progress)
 
 

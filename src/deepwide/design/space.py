@@ -8,7 +8,7 @@ not numbers (the family, gating, tying), or of which there are few (head width, 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import islice, product
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -25,7 +25,7 @@ MULTIPLE = 128  # what matrix units fill: hidden and FFN are multiples of it
 TILE = 64  # elements that a device's slice of a matrix should be a multiple of (cost/roofline.py, misaligned)
 # The loss law is silent about head width, KV heads and FFN ratio, so these stay among what published decoders use;
 # a wider range would only be traded for speed by a judge that cannot see what it costs.
-HEAD_DIMS = (64, 128)
+HEAD_DIMS = (128, 64)  # of equals the first is taken
 SHARING = (1, 2, 3, 4, 5, 6, 7, 8)  # query heads to a KV head: Llama 3 70B has 8, and few published decoders more
 FFN_RATIOS = tuple(sorted({8 / 3, *(2.5 + n / 16 for n in range(25))}))  # 2.5 to 4, fine enough to fill a budget
 BLOCK = 65_536  # shapes at once: 512 KiB an array, so that a few of them stay in a core's second cache
@@ -65,9 +65,10 @@ class Template:
 class Space:
     """What is searched. Bounds are inclusive; `ffn_ratios` are FFN / hidden, of all active experts together.
 
-    sharing     query heads that share a KV head; or, where given, the numbers of KV heads
-    tp          tensor parallelism that a shape has to suit: whole heads, and slices that fill matrix units
-    apart       whether each depth is a block of its own, as where layers of a family differ by their place
+    query_widths   the width of all heads over hidden
+    sharing        query heads that share a KV head; or, where given, the numbers of KV heads
+    tp             tensor parallelism that a shape has to suit: whole heads, and slices that fill matrix units
+    apart          whether each depth is a block of its own, as where layers of a family differ by their place
     """
 
     template: Template = Template()
@@ -75,6 +76,7 @@ class Space:
     hidden: tuple[int, int] = (256, 24_576)
     multiple: int = MULTIPLE
     head_dims: tuple[int, ...] = HEAD_DIMS
+    query_widths: tuple[float, ...] = (1.0,)
     sharing: tuple[int, ...] = SHARING
     kv_heads: tuple[int, ...] = ()
     ffn_ratios: tuple[float, ...] = FFN_RATIOS
@@ -85,13 +87,17 @@ class Space:
 
 
 class Kind(NamedTuple):
-    """What is the same for all shapes of a block; `kv_heads` or, where it is None, `sharing`."""
+    """What is the same for all shapes of a block; `kv_heads` or, where it is None, `sharing`.
+
+    query_width   the width of all heads over hidden
+    """
 
     head_dim: int
     sharing: int
     kv_heads: int | None
     vocab: int
     mixture: Mixture
+    query_width: float = 1.0
 
 
 class Block(NamedTuple):
@@ -133,10 +139,11 @@ def kinds(space: Space) -> list[Kind]:
     """Every kind of block."""
     groups: list[tuple[int, int | None]] = [(1, n) for n in space.kv_heads] or [(n, None) for n in space.sharing]
     return [
-        Kind(head_dim, sharing, kv_heads, vocab, mixture)
+        Kind(head_dim, sharing, kv_heads, vocab, mixture, query_width)
         for vocab in space.vocabs
         for mixture in space.mixtures
         for head_dim in space.head_dims
+        for query_width in space.query_widths
         for sharing, kv_heads in groups
     ]
 
@@ -164,18 +171,18 @@ def _columns(space: Space, kind: Kind) -> tuple[NDArray[Any], ...]:
     """hidden, heads, kv_heads and ffn of one kind [1, M], by hidden."""
     import numpy as np
 
-    step = int(np.lcm(space.multiple, kind.head_dim))
+    step = int(np.lcm(space.multiple, kind.head_dim)) if kind.query_width == 1 else space.multiple
     first = -(-space.hidden[0] // step) * step
     widths = np.arange(first, space.hidden[1] + 1, step, dtype=float)
     hidden, ratio = (each.ravel() for each in np.meshgrid(widths, np.asarray(space.ffn_ratios, float), indexing="ij"))
     filled = float(np.lcm(space.multiple, TILE * space.tp)) if space.tp > 1 else float(space.multiple)
     ffn = np.maximum(np.round(ratio * hidden / kind.mixture.active / filled), 1) * filled
-    heads = hidden // kind.head_dim
+    heads = hidden * kind.query_width // kind.head_dim
     kv_heads = heads // kind.sharing if kind.kv_heads is None else np.full_like(heads, kind.kv_heads)
     # A KV head serves a whole number of query heads; devices have whole heads, or a copy of the same one.
     shared = (kv_heads > 0) & (heads % np.maximum(kv_heads, 1) == 0) & (heads % kind.sharing == 0)
     spread = (kv_heads % space.tp == 0) | (space.tp % np.maximum(kv_heads, 1) == 0)
-    keep = shared & spread & (heads % space.tp == 0)
+    keep = shared & spread & (heads % space.tp == 0) & (heads * kind.head_dim == hidden * kind.query_width)
     _, once = np.unique(hidden * (ffn.max(initial=0) + 1) + ffn, return_index=True)
     chosen = np.sort(once[keep[once]])
     return tuple(column[None, chosen] for column in (hidden, heads, kv_heads, ffn))
@@ -223,8 +230,10 @@ def uneven(family: str) -> bool:
 def searchable(space: Space) -> bool:
     """Whether many shapes of the family can be read at once: of a few families widths decide how layers are built."""
     try:
-        for block in islice(blocks(space), 1):
-            lower(template(space, block))
+        deepest = space.layers[1]  # some parts first appear at a depth
+        for each in (space, replace(space, layers=(deepest, deepest))):
+            for block in islice(blocks(each), 1):
+                lower(template(space, block))
     except BadInput:
         raise
     except (TypeError, ValueError):
