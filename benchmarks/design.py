@@ -179,7 +179,7 @@ def told(what: str, count: int, work: Callable[[], Any], repeats: int) -> float:
 
 def exhaustive(purpose: Purpose) -> None:
     """More than 100 million shapes, each evaluated with its training step."""
-    purpose = replace(purpose, space=replace(purpose.space, multiple=MULTIPLE, ffn_ratios=RATIOS))
+    purpose = replace(purpose, space=replace(purpose.space, multiple=MULTIPLE, ffn_ratios=RATIOS, tp=1))
     print(f"exhaustive: {WIDENED}")
     started_s, busy_s = time.perf_counter(), cpu_s()
     found = searched(purpose, "local", CORES, Shown(started_s))

@@ -99,7 +99,38 @@ def test_a_mixture_lies_between_a_dense_model_of_what_a_token_meets_and_one_of_i
     assert mixture.high - mixture.low > active.high - active.low
 
 
-@pytest.mark.parametrize("model", ["bert-base", "t5-base"])
+@pytest.mark.parametrize("law", ["shape", "besiroglu-2024", "muennighoff-2023"])
+def test_tokens_that_are_worth_less_than_any_law_has_seen_extrapolate_and_say_so(law: str) -> None:
+    answer = asked(unique_tokens=1000, law=law)
+    assert answer.extrapolates
+    assert {"tokens"} == set(answer.outside)
+    assert 1 == sum(reason.startswith("extrapolates: ") for reason in answer.reasons)
+    assert answer.outside["tokens"] > 5
+
+
+def test_what_is_said_of_repeated_data_agrees_with_the_loss() -> None:
+    answer = asked("like=llama,layers=2,hidden=8192,vocab=50304", 10**12, unique_tokens=10**9)
+    assert any(f"costs {answer.shape_effect:.3f} nats" in reason for reason in answer.reasons)
+
+
+@pytest.mark.parametrize("law", ["shape", "besiroglu-2024"])
+@pytest.mark.parametrize("tokens", [1, 1000])
+def test_no_loss_is_thought_to_lie_below_nothing(tokens: int, law: str) -> None:
+    answer = asked(tokens=10**12, unique_tokens=tokens, law=law)
+    assert 0 <= answer.low < answer.loss < answer.high
+    assert any("guessing" in reason for reason in answer.reasons)
+
+
+def test_the_best_vocabulary_is_told_with_its_source() -> None:
+    (said,) = [r for r in asked("llama-2-7b", 2 * 10**12).reasons if r.startswith("vocabulary")]
+    assert all(word in said for word in ("Tao et al. 2024", "58.38k", "112.08k"))
+
+
+def test_an_ordinary_loss_is_below_that_of_guessing() -> None:
+    assert not any("guessing" in reason for reason in asked().reasons)
+
+
+@pytest.mark.parametrize("model", ["bert-base", "t5-base", "linear=768x3072", "embedding=50000x768"])
 def test_what_no_law_speaks_of_gets_no_number_and_a_reason(model: str) -> None:
     answer = asked(model)
     assert (None, None, None) == (answer.loss, answer.low, answer.high)

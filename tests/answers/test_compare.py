@@ -153,6 +153,12 @@ def test_of_several_the_best_is_held_against_the_worst_and_who_ties_with_it_is_n
     assert (None, None) == (three.overall.deep, three.overall.wide)
 
 
+def test_a_model_that_is_known_to_be_worse_is_beaten_though_a_less_sure_one_is_last() -> None:
+    of = verdict(compare(["mixtral-8x7b", "deepseek-v3", "mamba-2.8b"], tokens=10**10), "loss")
+    assert ("deepseek-v3", "mixtral-8x7b", ("mamba-2.8b",)) == (of.winner, of.loser, of.tied)
+    assert of.difference >= of.resolution
+
+
 def test_whether_sizes_are_equal_is_said() -> None:
     assert not [n for n in compare([WIDE, DEEP]).notes if "sizes differ" in n]
     (said,) = [n for n in compare(["gpt2", "gpt2-medium"]).notes if "sizes differ" in n]
@@ -165,6 +171,20 @@ def test_whether_sizes_are_equal_is_said() -> None:
 def test_devices_that_say_nothing_are_refused(asked: dict[str, Any]) -> None:
     with pytest.raises(BadInput, match=r"^devices="):
         compare(["gpt2", "gpt2-medium"], **asked)
+
+
+def test_losses_of_different_vocabularies_are_said_not_to_compare_as_measured() -> None:
+    (said,) = [n for n in compare(["llama-3-8b", "llama-2-7b"]).notes if "vocabularies differ" in n]
+    assert "32,000 to 128,256" in said
+    for like in (["llama-3-8b", "llama-3-8b,layers=40"], ["llama-3-8b", "bert-base"]):
+        assert not [n for n in compare(like).notes if "vocabularies" in n]
+
+
+def test_single_layers_compare_by_what_they_have() -> None:
+    found = compare(["linear=768x3072", "linear=768x1024"], on="h100")
+    assert "linear=768x1024" == verdict(found, "weights").winner
+    assert {"loss", "training step"}.isdisjoint({v.criterion for v in found.verdict})
+    assert any("no loss: a model without layers" in note for note in found.notes)
 
 
 def test_json_has_the_keys_that_others_rely_on(both: Comparison) -> None:

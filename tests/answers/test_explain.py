@@ -156,6 +156,53 @@ def test_a_shape_that_misses_tiles_gets_a_better_one_of_equal_parameters() -> No
     assert [] == [m for m in explain(advice.better, tp=8).alignment.misfits if m["name"] != "vocab"]
 
 
+@pytest.mark.parametrize(("model", "tp"), [("pythia-14m", 4), ("qwen3-30b-a3b", 8), ("deepseek-v2-lite", 8)])
+def test_a_better_shape_has_the_parameters_of_the_model_and_fills_its_tiles_or_is_not_given(
+    model: str, tp: int
+) -> None:
+    advice = explain(model, tp=tp).alignment
+    if advice.better:
+        assert abs((advice.better_parameters or 0) / count(model).total - 1) <= EQUAL_SHARE
+        assert [] == [m for m in explain(advice.better, tp=tp).alignment.misfits if m["name"] != "vocab"]
+
+
+def test_heads_that_fit_are_left_alone_where_only_the_network_misses_tiles() -> None:
+    assert "deepseek-v2-lite,ffn=10752,layers=27" == explain("deepseek-v2-lite", tp=8).alignment.better
+
+
+@pytest.mark.parametrize("model", ["qwen3-30b-a3b", "deepseek-v3", "deepseek-v4-flash", "mixtral-8x7b", "gpt-oss-20b"])
+def test_the_network_of_a_mixture_is_halved_and_doubled_with_its_experts(model: str) -> None:
+    found = explain(model)
+    for label, longer in (("ffn × 1/2", True), ("ffn × 2", False)):
+        c = other(found, label)
+        assert (c.shape.layers > found.shape.layers) == longer
+        assert c.shape.layers != found.shape.layers
+
+
+def test_a_size_that_the_family_does_not_take_is_left_out(tmp_path: Any) -> None:
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps({"model_type": "blt"}), encoding="utf-8")
+    found = explain(str(file))
+    assert not found.counterfactuals
+    assert any(note.startswith("left out: ") and "stays" in note for note in found.notes)
+
+
+def test_layers_that_stand_for_two_stacks_of_unlike_depth_are_not_moved() -> None:
+    assert "layers" not in {s.size for s in explain("byt5-small").sensitivities}
+    assert "layers" in {s.size for s in explain("t5-base").sensitivities}
+
+
+def test_a_step_of_the_hidden_size_alone_keeps_the_experts() -> None:
+    step = next(s for s in explain("deepseek-v2-lite").sensitivities if s.size == "hidden")
+    assert 0.08 < step.changes["weights"] < 0.11
+
+
+def test_the_verdict_says_which_shapes_miss_the_parameters() -> None:
+    far = other(explain("pythia-14m"), "width × 2").parameters_off
+    assert far > EQUAL_SHARE
+    assert f"twice the width ({far:+.0%} parameters)" in explain("pythia-14m").verdict[0]
+
+
 def test_a_shape_that_fills_its_tiles_is_left_alone(llama: Explanation) -> None:
     assert ("", None, 32) == (llama.alignment.better, llama.alignment.better_parameters, llama.alignment.fits_up_to)
 

@@ -139,7 +139,7 @@ def test_a_failure_leaves_the_old_file_and_no_half_of_a_new_one(tmp_path: Path, 
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "replace", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(BadInput, match="No space left"):
         write_report(report(figures=False), path)
     assert [path] == list(tmp_path.iterdir())
     assert "old" == path.read_text()

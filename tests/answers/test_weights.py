@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from deepwide.answers.compare import compare
 from deepwide.answers.count import count
 from deepwide.answers.models import find_model
 from deepwide.architecture.ledger import lower
@@ -68,6 +69,17 @@ def test_a_file_with_a_config_that_agrees_has_formulae_and_caches(tmp_path: Path
     assert lower(read_config(CONFIG)) == model.ledger
     assert total({**BODY, **HEAD}) == count(model, explain=True).total
     assert all(row.formula for row in count(model, explain=True).rows)
+
+
+def test_files_of_one_name_in_two_folders_are_two_models(tmp_path: Path) -> None:
+    names = []
+    for folder, tied in (("a", True), ("b", False)):
+        (tmp_path / folder).mkdir()
+        names.append(str(stored(tmp_path / folder, BODY if tied else {**BODY, **HEAD})))
+        described(tmp_path / folder, {**CONFIG, "tie_word_embeddings": tied})
+    found = compare(names)
+    assert names == [shape.model for shape in found.models]
+    assert [names[0]] == [v.winner for v in found.verdict if v.criterion == "weights"]
 
 
 def test_a_file_alone_is_counted_by_its_tensors(tmp_path: Path) -> None:

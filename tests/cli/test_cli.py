@@ -77,9 +77,12 @@ def test_a_model_that_does_not_fit_is_answered_with_no_and_exit_1(run: Any) -> N
 
 
 def test_a_design_that_cannot_be_is_answered_with_no_and_exit_1(run: Any) -> None:
-    said = run("design", "--parameters", "100B", "--on", "rtx-3060-12gb", "--json")
-    assert 1 == said.code
-    assert json.loads(said.out)["recommended"] is None
+    said = run("design", "--parameters", "100B", "--on", "rtx-3060-12gb", "--serve-devices", "1", "--json")
+    answer = json.loads(said.out)
+    assert (1, 1, None, []) == (said.code, len(said.err.strip().splitlines()), answer["recommended"], answer["front"])
+    assert "memory_bytes" == answer["missed"][0]["limit"]
+    assert answer["missed"][0]["times"] > 1
+    assert answer["nearest"]["model"] in said.err
 
 
 @pytest.mark.parametrize(
@@ -102,6 +105,31 @@ def test_a_design_that_cannot_be_is_answered_with_no_and_exit_1(run: Any) -> Non
         (("memory", "gpt2", "--on", "h100", "--attention", "flesh"), "did you mean flash"),
         (("design", "--parameters", "1B", "--on", "h100", "--vocab", "0"), "vocab=0 must lie between"),
         (("design", "--parameters", "7X", "--on", "h100"), "parameters"),
+        (("design", "--on", "h100"), "give a budget"),
+        (("design", "--parameters", "1B"), "--on"),
+        (("design", "--parameters", "1B", "--on", "h100", "--layers", "8-4"), "layers=8-4 is empty"),
+        (("design", "--parameters", "1B", "--on", "h100", "--layers", "-4"), "layers"),
+        (("design", "--parameters", "1B", "--on", "h100", "--hidden", "1-127"), "the ranges leave no shape"),
+        (("design", "--parameters", "1B", "--on", "h100", "--kv-heads", "4096"), "heads that kv_heads divide"),
+        (("design", "--parameters", "1B", "--on", "h100", "--kv-heads", "4,x"), "kv_heads='x'"),
+        (("design", "--parameters", "1B", "--on", "h100", "--experts", "8"), "write experts/active"),
+        (("design", "--parameters", "1B", "--on", "h100", "--experts", "8/9"), "active experts=9"),
+        (("design", "--parameters", "1B", "--on", "h100", "--ffn-ratios", "nan"), "ffn_ratios='nan' must be a finite"),
+        (("design", "--parameters", "1B", "--on", "h100", "--ffn-ratios", "1000"), "ffn_ratios=1000"),
+        (("design", "--parameters", "1B", "--on", "h100", "--decode-ms", "-1"), "decode_s=-0.001"),
+        (("design", "--parameters", "1B", "--on", "h100", "--decode-ms", "1e-300"), "decode_s="),
+        (("design", "--parameters", "1B", "--on", "h100", "--rows", "0"), "rows"),
+        (("design", "--parameters", "1B", "--on", "h100", "--tolerance", "nan"), "tolerance=nan"),
+        (("design", "--parameters", "1B", "--on", "h100", "--workers", "0"), "workers"),
+        (("design", "--parameters", "1B", "--on", "h100", "--engine", "rya"), "did you mean ray"),
+        (("design", "--parameters", "1B", "--on", "h100", "--tokens", "1" + "0" * 30), "tokens=1"),
+        (("design", "--parameters", "1B", "--on", "h100", "--like", "nonsense"), "no model called 'nonsense'"),
+        (("design", "--parameters", "1B", "--on", "h100", "--like", "bert-base"), "a design is a decoder"),
+        (("design", "--parameters", "1B", "--on", "h100", "--like", "t5"), "a design is a decoder"),
+        (("design", "--parameters", "1B", "--on", "h100", "--like", "$(reboot)"), "$(reboot)"),
+        (("design", "--days", "10", "--on", "h100"), "--devices"),
+        (("design", "--flops", "inf", "--on", "h100"), "flops='inf' must be a finite number"),
+        (("design", "--flops", "0", "--on", "h100"), "flops=0"),
     ],
 )
 def test_bad_input_gets_one_line_on_stderr_and_exit_2(run: Any, arguments: tuple[str, ...], said: str) -> None:

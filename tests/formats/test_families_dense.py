@@ -179,6 +179,22 @@ def cached(family: str, **more: Any) -> list[tuple[Any, Any]]:
     return [(cache.repeat, cache.window) for cache in ledger({"model_type": family}, **more).caches]
 
 
+@pytest.mark.parametrize("layers", [5, 9])
+def test_changing_the_layers_of_gemma_3n_keeps_the_width_of_those_that_stay(layers: int) -> None:
+    config = {"model_type": "gemma3n_text", **GEMMA, **WIDTHS, "intermediate_size": [10] * 6}
+    changed = lower(read_config(config, changes={"layers": layers, "ffn": 10}))
+    stated = {"num_hidden_layers": layers, "intermediate_size": [10] * layers}
+    stated |= {"layer_types": (config["layer_types"] * 2)[:layers]}
+    assert ledger(config, **stated).parameters() == changed.parameters()
+
+
+def test_fewer_layers_of_gemma_3n_take_the_first_of_its_widths() -> None:
+    config = {"model_type": "gemma3n_text", **GEMMA, **WIDTHS, "num_kv_shared_layers": 1}
+    fewer = lower(read_config(config, changes={"layers": 4}))
+    stated = {"num_hidden_layers": 4, "intermediate_size": [10, 20, 30, 10], "layer_types": config["layer_types"][:4]}
+    assert ledger(config, **stated).parameters() == fewer.parameters()
+
+
 @pytest.mark.parametrize(
     ("config", "published"), PUBLISHED, ids=lambda c: c["model_type"] if isinstance(c, dict) else ""
 )

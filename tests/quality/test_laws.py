@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from datetime import date
 
 import numpy as np
@@ -135,3 +136,53 @@ def test_the_losses_of_nats_lie_in_the_usual_range_for_a_usual_model() -> None:
     dense = [name for name in NAMES if law(name).fact.units == NATS and law(name).fact.models != "experts"]
     usual = of_shape(24, 2048, 1e11)
     assert not [name for name in dense if not 1.5 < law(name).loss(usual) < 4]
+
+
+# A model of 16 layers, 2,048 wide, with 1.0738e9 parameters in its body and 1.2799e9 in all, after 1e11 tokens: each
+# law from its published constants and formula alone.
+N, ALL, D, WIDE, DEEP, HEAD = 1_073_809_408, 1_279_854_592, 1e11, 2048, 16, 50_304 * 2048
+X, RATIO = WIDE / N**0.5, 3.0
+COUNTED = 2.0732  # experts that count where there is one: E' of the joint law
+BY_HAND = {
+    "kaplan-2020": ((6.4e13 / N) ** (0.076 / 0.103) + 1.8e13 / D) ** 0.103,
+    "kaplan-2020-size": (8.8e13 / N) ** 0.076,
+    "kaplan-2020-data": (5.4e13 / D) ** 0.095,
+    "chinchilla-2022": 1.69 + 406.4 / ALL**0.34 + 410.7 / D**0.28,
+    "chinchilla-2022-unrounded": 1.69 + 406.4 / ALL**0.3392 + 410.7 / D**0.2849,
+    "besiroglu-2024": 1.8172 + 482.01 / ALL**0.3478 + 2085.43 / D**0.3658,
+    "muennighoff-2023": math.exp(0.6254804)
+    + (math.exp(6.255414) / ALL**0.3526596 + math.exp(7.3049974) / D**0.3526596),
+    "gemstones-2025": 1.5345 + 2.951 / WIDE**0.2196 + 0.8036 / DEEP**0.4759 + 441.5 / ALL**0.3636 + 35314 / D**0.4935,
+    "gemstones-2025-100b": 1.4806
+    + (4.272 / WIDE**0.2447 + 0.9249 / DEEP**0.3872 + 2893 / ALL**0.5001 + 23375 / D**0.4761),
+    "gemstones-2025-cooled": 1.5212
+    + (5.143 / WIDE**0.3015 + 0.9748 / DEEP**0.3655 + 2605 / ALL**0.5055 + 21673 / D**0.4670),
+    "gemstones-2025-two-term": 1.9455 + 131.1 / ALL**0.2576 + 327227 / D**0.5909,
+    "liu-2026": 1.7442 + 301.0 / WIDE**0.960 + 413.7 / (100 * DEEP) ** 1.066 + 8.486 / (D / 1e6) ** 0.2989,
+    "krajewski-2024-dense": 0.47 + 16.3 / N**0.126 + 26.7 / D**0.127,
+    "ludziejewski-2025": 1.3637
+    + 35.91 * COUNTED**-0.2285 * (N + 2 * HEAD) ** (-0.1889 + 0.0098 * math.log(COUNTED))
+    + 35.98 * COUNTED**0.5529 * D ** (-0.1775 - 0.0259 * math.log(COUNTED)),
+    "bian-yu-2025": (2.697 + 0.0974 * math.log(X) + 0.0078 / X)
+    / (2.697 + 0.0974 * math.log(0.0078 / 0.0974) + 0.0974)
+    * (0.3870 + 0.0063 * math.log(RATIO) + 0.0065 / RATIO)
+    / (0.3870 + 0.0063 * math.log(0.0065 / 0.0063) + 0.0063),
+    "bian-yu-2025-1b": (2.319 + 0.238 * math.log(X) + 0.0176 / X)
+    / (2.319 + 0.238 * math.log(0.0176 / 0.238) + 0.238)
+    * (0.5104 + 0.0051 * math.log(RATIO) + 0.0062 / RATIO)
+    / (0.5104 + 0.0051 * math.log(0.0062 / 0.0051) + 0.0051),
+    "tao-2024": -5.533 + 1.831 / (N / 1e6) ** 0.447 + 0.196 / (HEAD / 1e6) ** 0.671 + 2.124 / (D / 1e9) ** 0.447,
+}
+FITTED_HERE = {"shape", "bian-2025", "gadre-2024-c4", "gadre-2024-redpajama", "gadre-2024-refinedweb"}
+OF_EXPERTS = {"krajewski-2024"}
+
+
+@pytest.mark.parametrize("name", list(BY_HAND))
+def test_a_law_is_its_published_formula_with_its_published_constants(name: str) -> None:
+    plain = model("like=llama,layers=16,hidden=2048,heads=16,ffn=8192,vocab=50304", D)
+    assert (N, ALL) == (plain.body, plain.total)
+    assert BY_HAND[name] == pytest.approx(float(law(name).loss(plain)), rel=2e-4)
+
+
+def test_every_published_law_is_computed_by_hand() -> None:
+    assert set(NAMES) - FITTED_HERE - OF_EXPERTS == set(BY_HAND)

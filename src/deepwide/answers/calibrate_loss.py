@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from deepwide.answers.calibrate_loss_rows import OwnRuns, own_runs, shapes_in
 from deepwide.answers.calibrate_rows import Rows
+from deepwide.answers.places import printable
 from deepwide.errors import BadInput
 from deepwide.facts.shape_law import shape_laws
 from deepwide.quality.fit import Fitted, Weight, fit_law, predicted, refit_all, refit_level
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 LEAST_RUNS = 3  # floor, capacity and data are three
 FEW_RUNS = 6  # fewer cannot tell exponents from levels
 LEAST_SHAPES = 3  # to leave one out and still see two
+MOST_LEFT_OUT = 24  # times that shapes are left out and the rest is fitted again
 PRIOR_RUNS = 1.0  # that the deviation before counts as, so that three runs that agree do not claim certainty
 Freedom = Literal["auto", "level", "all"]
 Refitted = Callable[[Runs], Sequence[Fitted]]
@@ -99,14 +101,22 @@ def calibrate_loss(
     shapes = shapes_in(given.runs)
     if len(given.runs) < LEAST_RUNS or len(shapes) < 2:
         raise BadInput(
-            f"{len(given.runs)} losses of {len(shapes)} shapes are too few; give at least {LEAST_RUNS}, of two shapes"
+            f"{len(given.runs)} losses of {len(shapes)} {'shape' if len(shapes) == 1 else 'shapes'} are too few; "
+            f"give at least {LEAST_RUNS}, of two shapes"
         )
     fitted, refitted = _refit(law, refit, given)
     members = refitted(given.runs)
-    left = held_out(refitted, given.runs) if len(shapes) >= LEAST_SHAPES else None
+    left = held_out(refitted, given.runs, in_turn(given.runs)) if len(shapes) >= LEAST_SHAPES else None
     before = predicted(_shipped(), given.runs) if law == "shape" else None
     answer = _answer(law, fitted, given, members, before, left)
     return _kept(answer, members, rows, out) if out else answer
+
+
+def in_turn(runs: Runs) -> list[list[str]]:
+    """The shapes that are left out of the fit in turn: one at a time, or several where they are many."""
+    shapes = list(shapes_in(runs))
+    turns = min(len(shapes), MOST_LEFT_OUT)
+    return [shapes[turn::turns] for turn in range(turns)]
 
 
 def _refit(law: str, refit: Freedom, given: OwnRuns) -> tuple[str, Refitted]:
@@ -188,7 +198,7 @@ def _kept(answer: LossCalibration, members: Sequence[Fitted], rows: Rows, out: s
         held_out_nats=(answer.left_out or answer.own).mean,
         held_out_sd=answer.held_out_sd,
         ranges=answer.ranges,
-        source=f"fitted to {Path(rows).name if isinstance(rows, str | Path) else 'rows given in Python'}",
+        source=f"fitted to {printable(Path(rows).name) if isinstance(rows, str | Path) else 'rows given in Python'}",
         checked=date.today().isoformat(),
     )
     write_law(Path(out), held)

@@ -12,6 +12,8 @@ from functools import cache
 from typing import Any
 
 from deepwide.answers.calibrate_rows import Columns, Row, Rows, measured_rows, told
+from deepwide.answers.limits import MOST_TOKENS, whole
+from deepwide.answers.loss import unsayable
 from deepwide.answers.models import find_model
 from deepwide.errors import BadInput
 from deepwide.quality.law_file import RECIPE
@@ -88,6 +90,8 @@ def _run(row: Row) -> dict[str, Any]:
     for name in ("tokens", *SHAPE, "body", "parameters"):
         if name in asked and not asked[name] > 0:
             raise BadInput(f"{name}={asked[name]} must be positive")
+    for name in ("tokens", "body", "parameters"):
+        whole(name, asked.get(name, 1), 1, MOST_TOKENS)
     size = _stated(asked) if "body" in asked and "model" not in asked else _counted(_spec(asked))
     return {**size, "tokens": asked["tokens"], "loss": row.measured["loss"], "recipe": RECIPE}
 
@@ -115,6 +119,8 @@ def _spec(asked: Mapping[str, Any]) -> str:
 def _counted(spec: str) -> dict[str, Any]:
     """Sizes of a MODEL, from its ledger."""
     model = find_model(spec)
+    if reasons := unsayable(model):
+        raise BadInput(f"{spec}: {reasons[0]}")
     of = trained(model.described(), model.ledger, 1.0)
     return {"body": of.active, "head": of.head, "total": of.total, "layers": of.layers, "hidden": of.hidden}
 

@@ -171,7 +171,7 @@ def _measure(where: str, name: str, text: str) -> float:
     except ValueError:
         value = math.nan
     if not 1 / most < value < most:
-        raise BadInput(f"{where}: {name}={text[:40]!r} must be a positive number of {unit}, such as 1.25")
+        raise BadInput(f"{where}: {name}={text[:40]!r} must be a positive number of {unit} below {most:g}")
     return value
 
 

@@ -166,7 +166,7 @@ def _notes(found: Sequence[Model], shapes: Sequence[Shape], capacity_bytes: int 
     if capacity_bytes is not None:
         unheld = "its weights do not fit one device: the time is that of a device large enough"
         said += [f"{shape.model}: {unheld}" for shape in shapes if shape.weight_bytes > capacity_bytes]
-    return tuple(dict.fromkeys((*said, *_sizes_apart(shapes))))
+    return tuple(dict.fromkeys((*said, *_sizes_apart(shapes), *_vocabularies_apart(found, shapes))))
 
 
 def _sizes_apart(shapes: Sequence[Shape]) -> list[str]:
@@ -179,30 +179,45 @@ def _sizes_apart(shapes: Sequence[Shape]) -> list[str]:
     return [f"{apart}{', but one at equal FLOPs per token' if equal else ''}"]
 
 
+def _vocabularies_apart(found: Sequence[Model], shapes: Sequence[Shape]) -> list[str]:
+    """Whether tokens of the models are not alike, so that neither are losses per token."""
+    vocabs = [
+        int(model.described().vocab) for model, shape in zip(found, shapes, strict=True) if shape.loss is not None
+    ]
+    if len(vocabs) < 2 or max(vocabs) <= min(vocabs) * (1 + 2 * SAME_SHARE):
+        return []
+    return [
+        f"vocabularies differ ({min(vocabs):,} to {max(vocabs):,}): the losses are per token of one and the same "
+        "tokenizer; measured per token of their own, which covers more text where there are more, they do not compare"
+    ]
+
+
 def _verdict(shapes: Sequence[Shape], of: Criterion) -> Verdict | None:
-    """The verdict on one criterion, or nothing where a model has no such number."""
+    """The verdict on one criterion, or nothing where a model has no such number.
+
+    The best is held against the worst of those that are known to be worse.
+    """
     values = [getattr(s, of.field) for s in shapes]
     if any(value is None for value in values) or not any(values):
         return None
     ranked = sorted(zip(values, shapes, strict=True), key=lambda pair: pair[0], reverse=of.higher)
-    (best, winner), (worst, loser) = ranked[0], ranked[-1]
-    gap = abs(worst - best)
-    loss = of.field == "loss"
-    resolution = loss_resolution_of(winner, loser) if loss else of.resolution
-    if (gap if loss else ratio_apart(best, worst)) < resolution or winner.model == loser.model:
+    best, winner = ranked[0]
+    beaten = [(value, shape) for value, shape in ranked[1:] if not _alike(best, winner, value, shape, of)]
+    worst, loser = (beaten or ranked)[-1]
+    gap, loss = abs(worst - best), of.field == "loss"
+    resolution = float(loss_resolution_of(winner, loser) if loss else of.resolution)
+    if not beaten:
         text = _tie(best, worst, resolution, loss)
-        return Verdict(
-            criterion=of.name, winner=None, loser=None, difference=gap, resolution=float(resolution), text=text
-        )
+        return Verdict(criterion=of.name, winner=None, loser=None, difference=gap, resolution=resolution, text=text)
     amount = f"{gap:.3f} nats" if loss else f"{_share(best, worst):.0%}"
     return Verdict(
         criterion=of.name,
         winner=winner.model,
         loser=loser.model,
         difference=gap,
-        resolution=float(resolution),
+        resolution=resolution,
         text=f"{of.better}, by {amount}",
-        tied=tuple(shape.model for value, shape in ranked[1:-1] if _alike(best, winner, value, shape, of)),
+        tied=tuple(shape.model for value, shape in ranked[1:] if (value, shape) not in beaten),
     )
 
 

@@ -53,7 +53,7 @@ class Design:
     seconds: float
     on: str
     serve_devices: int
-    tokens: float
+    tokens: int
     context: int
     notes: tuple[str, ...] = ()
 
@@ -166,7 +166,7 @@ def _answer(asked: Question, found: Tally, seconds: float, rows: int, tolerance:
         seconds=seconds,
         on=asked.device.name,
         serve_devices=asked.purpose.serving.tp,
-        tokens=best["tokens"],
+        tokens=int(best["tokens"]),
         context=asked.wanted.context,
         notes=notes(asked, best),
     )

@@ -45,6 +45,7 @@ def alone(asked: Question, found: dict[str, float]) -> dict[str, Any]:
         "model": text,
         **sizes,
         **costs,
+        "tokens": int(costs["tokens"]),
         "weight_bytes": WEIGHT_BYTES * costs["parameters"],
         "active": int(model.ledger.active_parameters()),
         "low": float(quality.low) + moved,

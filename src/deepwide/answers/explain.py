@@ -101,14 +101,13 @@ def explain(
         on=asked.on.name if asked.on else "",
         devices=asked.runs.devices if asked.runs else 0,
         tp=asked.tp,
-        notes=(
-            *found.notes,
-            *(r for r in own.reasons if r.startswith("shape")),
-            *own.telling,
-            *left_out,
-            *([FFN_IS_BLIND] if own.loss is not None else []),
-        ),
+        notes=(*found.notes, *_doubts(own), *left_out, *([FFN_IS_BLIND] if own.loss is not None else [])),
     )
+
+
+def _doubts(own: Shape) -> tuple[str, ...]:
+    """What the shape does to the loss, and why to doubt it."""
+    return (*(reason for reason in own.reasons if reason.startswith("shape")), *own.telling)
 
 
 def _question(found: Model, on: str, tokens: int | None, context: int, devices: int | None, tp: int | None) -> Question:

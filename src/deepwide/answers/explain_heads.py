@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from deepwide.answers.explain_shapes import equalled
+from deepwide.answers.explain_shapes import EQUAL_SHARE, equalled
 from deepwide.answers.models import NARROW_HEAD, Model
 from deepwide.architecture.sizes import int_or_none, sizes
 from deepwide.design.alignment import Misfit, Widths, aligned_up_to, misfits, realigned
@@ -44,7 +44,8 @@ class Advice:
     """What `tp` devices would have otherwise: sizes that miss whole tiles, and the nearest shape that does not.
 
     `fits_up_to` is the most devices, a power of two, that share this shape in whole tiles. `better` is the MODEL of
-    the nearest shape that fits, with as many layers as make its parameters equal; "" where nothing is amiss.
+    the nearest shape that fits, with as many layers as make its parameters equal; "" where nothing is amiss, or no such
+    shape is near.
     """
 
     tp: int
@@ -88,7 +89,7 @@ def advice(text: str, model: Model, tp: int, reading: Mapping[str, Any]) -> Advi
     """Which sizes of the model `tp` devices cut badly, and the nearest shape at equal parameters that they do not."""
     of = _widths(model)
     found = misfits(of, tp)
-    better = _better(text, model, of, tp, reading) if [m for m in found if m.name != "vocab"] else None
+    better = _better(text, model, tp, {m.name for m in found} - {"vocab"}, reading)
     return Advice(
         tp=tp,
         fits_up_to=aligned_up_to(of),
@@ -110,14 +111,21 @@ def _widths(model: Model) -> Widths:
     )
 
 
-def _better(text: str, model: Model, of: Widths, tp: int, reading: Mapping[str, Any]) -> Model | None:
-    """The nearest shape that fits, if the family can take it; the vocabulary stays, for engines pad it."""
+def _better(text: str, model: Model, tp: int, amiss: set[str], reading: Mapping[str, Any]) -> Model | None:
+    """The nearest shape that fits, if the family can take it; the vocabulary stays, for engines pad it.
+
+    Only the network is another where nothing else is amiss.
+    """
+    of = _widths(model)
     fitting = realigned(of, tp)
-    names = ("hidden", "heads", "kv_heads", "head_dim", "ffn")
+    names = ("hidden", "heads", "kv_heads", "head_dim", "ffn") if amiss - {"ffn"} else ("ffn",)
     changes = {n: getattr(fitting, n) for n in names if getattr(fitting, n) not in (None, getattr(of, n))}
-    if not changes or fitting.heads is None or [m for m in misfits(fitting, tp) if m.name != "vocab"]:
+    if not amiss or not changes or fitting.heads is None:
         return None
     try:
-        return equalled(text, model, changes, reading)
+        found = equalled(text, model, changes, reading)
     except BadInput:
         return None
+    fits = not [m for m in misfits(_widths(found), tp) if m.name != "vocab"]
+    far = abs(int(found.ledger.parameters()) / int(model.ledger.parameters()) - 1) > EQUAL_SHARE
+    return found if fits and not far else None

@@ -115,7 +115,12 @@ def equalled(text: str, model: Model, changes: Mapping[str, int], reading: Mappi
     if there == here:
         raise BadInput("layers share their weights, so that no number of them makes up for another width")
     solved = int(layers_for(wanted, (layers, here), (other, there)))
-    return reshaped(text, {**changes, "layers": solved}, reading)
+    found = reshaped(text, {**changes, "layers": solved}, reading)
+    for name in ("hidden", "ffn"):
+        width = int_or_none(getattr(sizes(found.described()), name))
+        if name in changes and width != changes[name]:
+            raise BadInput(f"its {name} stays {width}, whatever is asked for")
+    return found
 
 
 def counterfactuals(
@@ -168,12 +173,17 @@ def wider(model: Model, ratio: float, tp: int = 1) -> dict[str, int]:
 
 
 def _ffns(model: Model, ratio: float) -> dict[str, int]:
-    """The inner width of the network times `ratio`, and that of its experts where it is another."""
-    architecture = model.described()
-    ffn = int_or_none(sizes(architecture).ffn)
-    experts = [int(body.ffn) for body in bodies(architecture) if isinstance(body, Experts)]
-    changes = {"ffn": scaled(ffn, ratio)} if ffn else {}
-    return {**changes, **({"expert_ffn": scaled(experts[0], ratio)} if experts and experts[0] != ffn else {})}
+    """The inner widths of the network times `ratio`."""
+    return {name: scaled(width, ratio) for name, width in _inner_widths(model).items()}
+
+
+def _inner_widths(model: Model) -> dict[str, int]:
+    """The inner width of the network, and that of its experts where they stand beside dense networks."""
+    networks = [body for body in bodies(model.described()) if hasattr(body, "ffn")]
+    experts = [int(body.ffn) for body in networks if isinstance(body, Experts)]
+    ffn = int_or_none(sizes(model.described()).ffn)
+    apart = bool(experts) and len(experts) < len(networks)
+    return {**({"ffn": ffn} if ffn else {}), **({"expert_ffn": experts[0]} if apart else {})}
 
 
 def _ffn_effect(found: Model, model: Model, own: Shape) -> float | None:
@@ -216,8 +226,11 @@ def sensitivities(
     for size, changes in _steps(model).items():
         try:
             shape = asked.shape(reshaped(text, changes, reading), trained=False)
+            same = reshaped(text, {"layers": own.layers}, reading) if size == "layers" else model
         except BadInput:
             continue  # a family that has no such size
+        if int(same.ledger.parameters()) != own.parameters:
+            continue  # the number stands for another stack too, which has another
         before, after = getattr(own, size), getattr(shape, size)
         if before is not None and after is not None and after != before:
             told.append(_sensitivity(size, before, after, shape, own))
@@ -243,8 +256,7 @@ def _steps(model: Model) -> dict[str, dict[str, int]]:
     if own.heads is not None:
         heads, kv_heads = int(own.heads), int_or_none(own.kv_heads)
         count = heads + (kv_heads if kv_heads and kv_heads < heads else 1)
-        kept = {"ffn": ffn} if ffn else {}
-        steps["hidden"] = {k: v for k, v in wider(model, count / heads).items() if k != "ffn"} | kept
+        steps["hidden"] = wider(model, count / heads) | _inner_widths(model)
         if kv_heads:
             other = 2 * kv_heads if kv_heads < heads and heads % (2 * kv_heads) == 0 else kv_heads // 2
             steps["kv_heads"] = {"kv_heads": max(1, other)}

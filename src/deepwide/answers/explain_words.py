@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from deepwide.answers.explain_shapes import Counterfactual
+from deepwide.answers.explain_shapes import EQUAL_SHARE, Counterfactual
 from deepwide.answers.shape import Shape
 from deepwide.design.counterfactual import TIME_RESOLUTION
 from deepwide.quality.shape import TIE
@@ -30,12 +30,18 @@ def _loss(own: Shape, widths: Sequence[Counterfactual]) -> Iterator[str]:
         span = f"{_ratio(known[0])} to {_ratio(known[-1])} the width at equal parameters"
         yield f"Shape hardly matters here for loss: {span} moves it by at most {most:.3f} nats, a tie."
         return
-    said = [f"{_ratio(c)} the width {_cost(c)}" for c in known if c not in alike]
+    said = [f"{_ratio(c)} the width{_off(c)} {_cost(c)}" for c in known if c not in alike]
     if alike:
         one = len(alike) == 1
         most = max(abs(c.loss_change or 0.0) for c in alike)
-        said.append(f"{' and '.join(map(_ratio, alike))} {'ties' if one else 'tie'} with it, at most {most:.3f} away")
+        named = " and ".join(f"{_ratio(c)}{_off(c)}" for c in alike)
+        said.append(f"{named} {'ties' if one else 'tie'} with it, at most {most:.3f} away")
     yield f"On loss {'; '.join(said)}."
+
+
+def _off(c: Counterfactual) -> str:
+    """How far from equal parameters it is, where its few layers miss them."""
+    return f" ({c.parameters_off:+.0%} parameters)" if abs(c.parameters_off) > EQUAL_SHARE else ""
 
 
 def _cost(c: Counterfactual) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields, replace
-from math import hypot
+from math import hypot, isfinite
 from typing import Any
 
 from deepwide.answers import loss_reasons
 from deepwide.answers.limits import MOST_TOKENS, whole
-from deepwide.answers.loss_laws import LEVEL_SD, OtherLaw, applies, as_read, fit_sd, other_laws
+from deepwide.answers.loss_laws import LEVEL_SD, OtherLaw, applies, as_read, fit_sd, other_laws, outside
 from deepwide.answers.models import Model, find_model
 from deepwide.errors import BadInput
 from deepwide.quality.budget import Point, best_for_compute, best_for_serving, doubled_body, doubled_tokens
@@ -18,6 +18,7 @@ from deepwide.quality.law_file import is_law_file
 from deepwide.quality.laws import NATS, SHAPE, Law, law
 from deepwide.quality.shape import EXTRAPOLATION_SD, LossPrediction, Z, shape_loss
 from deepwide.quality.trained import Trained, trained
+from deepwide.units import Real
 
 EXPERTS_SHARE = 0.5  # of what experts gain: how sure another law's gain is on this one; a judgement, not a fit
 REPEATS_SHARE = 0.5  # of what repetition costs, likewise
@@ -123,8 +124,8 @@ def unsayable(model: Model) -> tuple[str, ...]:
     architecture = model.described()
     if len(architecture.stacks) > 1 or not architecture.main.causal:
         return ("no loss: the laws were fitted on decoders of text alone",)
-    if not model.ledger.body_parameters():
-        return ("no loss: a model without a body has no shape",)
+    if not model.ledger.body_parameters() or not architecture.main.layers:
+        return ("no loss: a model without layers has no shape",)
     return ()
 
 
@@ -147,12 +148,14 @@ def _by_shape(of: Trained, recurrent: bool) -> LossPrediction:
     strange = EXTRAPOLATION_SD * (RECURRENT_OUTSIDE if recurrent else 0.0)
     doubt = Z * hypot(EXPERTS_SHARE * gained, REPEATS_SHARE * (dense.loss - once.loss), strange)
     loss = dense.loss + gained
+    reach = hypot(dense.high - dense.loss, doubt)
+    beyond = max(float(once.outside), float(dense.outside))
     return replace(
         dense,
         loss=loss,
-        low=loss - hypot(dense.loss - dense.low, doubt),
-        high=loss + hypot(dense.high - dense.loss, doubt),
-        outside=once.outside + (RECURRENT_OUTSIDE if recurrent else 0.0),
+        low=max(0.0, loss - reach),
+        high=loss + reach,
+        outside=beyond + (RECURRENT_OUTSIDE if recurrent else 0.0),
     )
 
 
@@ -164,7 +167,7 @@ def _published(chosen: Law, of: Trained) -> tuple[float, float | None, float | N
     beyond = EXTRAPOLATION_SD * float(sum(chosen.outside(of).values()))
     level = 0.0 if is_law_file(chosen.name) else LEVEL_SD  # one's own runs have one's own level
     wide = Z * hypot(fit_sd(chosen.fact) or 0.0, level, beyond)
-    return loss, loss - wide, loss + wide
+    return loss, max(0.0, loss - wide), loss + wide
 
 
 def _frame(
@@ -193,15 +196,17 @@ def _answer(frame: dict[str, Any], model: Model, chosen: Law, of: Trained) -> Lo
     prediction = _by_shape(of, "recurrent" in _parts(model))
     own = chosen.name == SHAPE
     loss, low, high = (prediction.loss, prediction.low, prediction.high) if own else _published(chosen, worth)
-    outside = {key: float(far) for key, far in chosen.outside(of).items() if far > 0}
-    best, tie = loss_reasons.best_aspects(of)
+    if not isfinite(loss):
+        raise BadInput(f"law={chosen.name}: its constants give no finite loss for {model.name}; fit them again")
+    beyond = outside(chosen, of)
+    best, tie = loss_reasons.best_aspects(effective(of))
     return Loss(
         **frame,
         loss=float(loss),
         low=None if low is None else float(low),
         high=None if high is None else float(high),
-        extrapolates=bool(outside) or (own and bool(prediction.outside > 0)),
-        outside=outside,
+        extrapolates=bool(beyond) or (own and bool(prediction.outside > 0)),
+        outside=beyond,
         reasons=loss_reasons.of_shape_law(of, _parts(model)) if own else loss_reasons.of_published(chosen, of),
         flops=float(of.flops),
         fresh_tokens=float(effective(of).tokens) if of.epochs > 1 else None,
@@ -219,8 +224,13 @@ def _bought(chosen: Law, of: Trained, worth: Trained, serve_tokens: int | None) 
     if chosen.fact.units != NATS:
         return {}
     return {
-        "doubled_tokens": float(doubled_tokens(chosen.loss, worth)),
-        "doubled_body": float(doubled_body(chosen.loss, worth)),
+        "doubled_tokens": _finite(doubled_tokens(chosen.loss, worth)),
+        "doubled_body": _finite(doubled_body(chosen.loss, worth)),
         "compute_optimal": best_for_compute(chosen.loss, of),
         "serving_optimal": best_for_serving(chosen.loss, worth, serve_tokens) if serve_tokens else None,
     }
+
+
+def _finite(value: Real) -> float | None:
+    """The number, where it is one."""
+    return float(value) if isfinite(value) else None

@@ -46,6 +46,16 @@ def as_read(law: Law, of: Trained) -> Trained:
     return of if law.name == REPEATS else effective(of)
 
 
+def outside(law: Law, of: Trained) -> dict[str, float]:
+    """The sizes that lie outside a law's range, by how many factors of e: as trained or as worth, whichever is farther.
+
+    Repeated tokens may be many and yet worth fewer than the law has seen.
+    """
+    trained, worth = law.outside(of), law.outside(effective(of))
+    farther = {key: max(float(trained[key]), float(worth[key])) for key in trained}
+    return {key: far for key, far in farther.items() if far > 0}
+
+
 def applies(law: Law, of: Trained) -> bool:
     """Whether a law is about such a model: dense or with experts, and all that it asks for there."""
     kind = "experts" if of.expansion > 1 else "dense"
@@ -61,15 +71,15 @@ def fit_sd(fact: LossLaw) -> float | None:
 
 
 def _view(law: Law, of: Trained) -> OtherLaw:
-    outside = float(sum(law.outside(of).values()))
+    beyond = sum(outside(law, of).values())
     in_nats, worth = law.fact.units == NATS, as_read(law, of)
     best = best_for_compute(law.loss, of) if in_nats else None
     return OtherLaw(
         law=law.name,
         loss=float(law.loss(worth)),
         units=law.fact.units,
-        extrapolates=outside > 0,
-        outside=outside,
+        extrapolates=beyond > 0,
+        outside=float(beyond),
         doubled_tokens=float(doubled_tokens(law.loss, worth)) if in_nats else None,
         doubled_body=float(doubled_body(law.loss, worth)) if in_nats else None,
         best_body=best.body if best else None,

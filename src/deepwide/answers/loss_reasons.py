@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
-from deepwide.answers.loss_laws import LEVEL_SD, applies, fit_sd
-from deepwide.facts.loss_laws import constants
+from deepwide.answers.loss_laws import LEVEL_SD, applies, as_read, fit_sd, outside
+from deepwide.facts.loss_laws import constants, loss_law
 from deepwide.quality.data import effective
 from deepwide.quality.experts import experts_effect
 from deepwide.quality.laws import NATS, SHAPE, Law, law, laws
 from deepwide.quality.published_shapes import Conditional, OptimalWidth, optimal_aspect, ratio_factor
 from deepwide.quality.shape import TIE, best_aspect, expected_loss, shape_loss
 from deepwide.quality.trained import Trained
+from deepwide.quality.vocabulary import optimal_vocab, published_vocab
 from deepwide.units import count
 
 ASPECTS = (0.5, 5000.0)  # of hidden / layers: wider than any model
@@ -26,12 +28,14 @@ WORDS = {
     "mlp_ratio": "FFN over attention parameters",
     "vocab": "vocabulary",
 }
-FFN_LAW = "bian-yu-2025"
+FFN_LAW, VOCABULARY_LAW = "bian-yu-2025", "tao-2024"
 
 
 def of_shape_law(of: Trained, parts: frozenset[str]) -> tuple[str, ...]:
     """The reasons beside a loss by the shape law; `parts` are those of the model's weights."""
-    said = [*_range(law(SHAPE), of), *_shape(of), *_repeats(of), *_experts(of)]
+    worth = effective(of)
+    said = [*_range(law(SHAPE), of), *_guessing(law(SHAPE), of), *_shape(worth), *_repeats(of), *_experts(worth)]
+    said += _vocabulary(of)
     if "recurrent" in parts:
         said.append("recurrent layers: the law was fitted on attention; the interval is wider")
     said.append(
@@ -43,7 +47,7 @@ def of_shape_law(of: Trained, parts: frozenset[str]) -> tuple[str, ...]:
 
 def of_published(chosen: Law, of: Trained) -> tuple[str, ...]:
     """The reasons beside a loss by a published law."""
-    said = [*_range(chosen, of), *_repeats(of)]
+    said = [*_range(chosen, of), *_guessing(chosen, of), *_repeats(of)]
     if chosen.fact.units == NATS:
         sd = fit_sd(chosen.fact)
         own = f"{sd:.3f} nats of its own fit" if sd else "no error of its own fit is known"
@@ -77,13 +81,24 @@ def best_aspects(of: Trained) -> tuple[float, tuple[float, float]]:
 
 
 def _range(chosen: Law, of: Trained) -> Iterator[str]:
-    for key, far in chosen.outside(of).items():
-        if far > 0:
-            low, high = chosen.fact.fitted[key]
-            value = float(getattr(of, key))
-            side = "above" if value > high else "below"
-            fitted = f"{side} the fitted {_said(low)} to {_said(high)}"
-            yield f"extrapolates: {WORDS.get(key, key)} {_said(value)} is {float(far):.1f} factors of e {fitted}"
+    worth = effective(of)
+    for key, far in outside(chosen, of).items():
+        low, high = chosen.fact.fitted[key]
+        repeated = float(chosen.outside(of)[key]) < far  # what the tokens are worth lies farther out
+        value = float(getattr(worth if repeated else of, key))
+        name = f"{WORDS.get(key, key)}{', what they are worth,' if repeated else ''}"
+        fitted = f"{'above' if value > high else 'below'} the fitted {_said(low)} to {_said(high)}"
+        yield f"extrapolates: {name} {_said(value)} is {far:.1f} factors of e {fitted}"
+
+
+def _guessing(chosen: Law, of: Trained) -> Iterator[str]:
+    """A loss that is no loss: more than a model has that knows nothing."""
+    guess, loss = math.log(max(1.0, float(of.vocab))), float(chosen.loss(as_read(chosen, of)))
+    if chosen.fact.units == NATS and loss > guess:
+        yield (
+            f"no model is this bad: {loss:.3g} nats are more than the {guess:.3g} that guessing among "
+            f"{int(of.vocab):,} tokens costs; the law does not hold here"
+        )
 
 
 def _shape(of: Trained) -> Iterator[str]:
@@ -105,6 +120,16 @@ def _shape(of: Trained) -> Iterator[str]:
             f"the law is silent about the FFN ratio; the conditional law, on one group's word, puts {of.mlp_ratio:.1f} "
             f"FFN parameters per attention parameter {worse:.1%} above the best"
         )
+
+
+def _vocabulary(of: Trained) -> Iterator[str]:
+    usual, here = published_vocab(of.active, of.hidden), optimal_vocab(of.active, of.hidden, of.flops)
+    low, high = loss_law(VOCABULARY_LAW).fitted["body"]
+    yield (
+        f"vocabulary: the law sees its parameters alone; Tao et al. 2024, fitted on bodies of {count(low)} to "
+        f"{count(high)}, put the best at {count(float(usual))} tokens where training is compute-optimal, at "
+        f"{count(float(here))} for this compute"
+    )
 
 
 def _repeats(of: Trained) -> Iterator[str]:

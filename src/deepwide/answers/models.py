@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -126,18 +127,32 @@ def _changed(base: Model, text: str, changes: dict[str, Any], like: str) -> Mode
     from deepwide.architecture.sizes import sizes
     from deepwide.formats.huggingface import read_config
 
-    like = changes.pop("like", like)
+    read = partial(read_config, base.config or {}, like=changes.pop("like", like), where=text)
     own = sizes(base.described())
     base_sizes = {name: getattr(own, name) or 0 for name in ("hidden", "heads", "kv_heads", "head_dim", "ffn")}
+    base_sizes["expert_ffn"], alone = _expert_ffn(base, read)
+    if alone:  # a width of the network can only mean that of its experts
+        base_sizes["ffn"] = 0
+        changes = {**({"expert_ffn": changes.pop("ffn")} if "ffn" in changes else {}), **changes}
     shape, notes = shorthand.carried(changes, base_sizes) if base_sizes["heads"] else (changes, [])
-    architecture = read_config(base.config or {}, like=like, changes=shape, where=text)
+    architecture = read(changes=shape)
     for name in sorted(MAY_BE_MISSING & shape.keys()):
-        others = {other: value for other, value in shape.items() if other != name}
-        if read_config(base.config or {}, like=like, changes=others, where=text) == architecture:
+        if read(changes={other: value for other, value in shape.items() if other != name}) == architecture:
             notes.append(f"{name}={shape[name]} changes nothing in this model")
     return replace(
         _model(text, base.source, replace(architecture, name=text), notes=(*base.notes, *notes)), config=base.config
     )
+
+
+def _expert_ffn(base: Model, read: Callable[..., Architecture]) -> tuple[int, bool]:
+    """The width of the experts where the family states it apart, else 0; and whether there is no network besides."""
+    from deepwide.architecture.sizes import bodies
+
+    networks = [body for body in bodies(base.described()) if hasattr(body, "ffn")]
+    widths = [int(body.ffn) for body in networks if hasattr(body, "experts")]
+    if not widths or read(changes={"expert_ffn": 2 * widths[0]}) == read(changes={}):
+        return 0, False
+    return widths[0], len(widths) == len(networks)
 
 
 def _warnings(architecture: Architecture) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from deepwide.answers.figures.theme import FONT, GRID, INK, MARK, PAPER, QUIET, graph_objects
 from deepwide.answers.places import printable
 from deepwide.errors import BadInput
+from deepwide.facts.own_files import write_whole
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -91,7 +92,7 @@ def html(report: Report) -> str:
 def write_report(report: Report, path: str | Path) -> Path:
     """Writes the report: the whole file or none."""
     target = writable(path)
-    _write(target, html(report))
+    write_whole(target, html(report))
     return target
 
 
@@ -100,7 +101,7 @@ def write_figures(report: Report, folder: str | Path) -> tuple[Path, ...]:
     paths = []
     for picture in report.pictures():
         target = writable(Path(folder) / f"{picture.name}.html")
-        _write(target, _page(report.title, [_drawn(picture)], figures=True))
+        write_whole(target, _page(report.title, [_drawn(picture)], figures=True))
         paths.append(target)
     return tuple(paths)
 
@@ -115,18 +116,6 @@ def writable(path: str | Path) -> Path:
     if not os.access(target.parent, os.W_OK | os.X_OK):
         raise BadInput(f"{shown}: the folder {printable(target.parent)} is not yours to write in; choose another")
     return target
-
-
-def _write(target: Path, text: str) -> None:
-    """Puts the whole file in place at once: a reader never sees half of it, a failure leaves what was there."""
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        with part.open("x", encoding="utf-8") as file:
-            file.write(text)
-        part.replace(target)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
 
 
 def _page(title: str, parts: Sequence[str], *, figures: bool) -> str:

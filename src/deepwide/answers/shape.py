@@ -13,7 +13,7 @@ from deepwide.architecture.sizes import int_or_none, sizes
 from deepwide.cost.inference.engine import Engine
 from deepwide.cost.memory import cached_elements_per_token
 from deepwide.design.counterfactual import loss_resolution
-from deepwide.quality.shape import LossPrediction, difference_sd
+from deepwide.quality.shape import difference_sd
 from deepwide.quality.trained import trained
 
 WEIGHT_BYTES = 2  # shapes are compared in 16 bits
@@ -129,7 +129,7 @@ def shape_of(
     ledger, own = model.ledger, sizes(model.described())
     seen = trained(model.described(), ledger, tokens)
     terms = Terms(tokens=tokens, context=context, tp=tp)
-    quality, reasons = predicted_loss(model, tokens)
+    quality, reasons = predicted(model, tokens)
     step, refusals = training(model, runs) if runs else ({}, ())
     return Shape(
         model=model.name,
@@ -160,11 +160,6 @@ def shape_of(
     )
 
 
-def predicted_loss(model: Model, tokens: float) -> tuple[LossPrediction | None, tuple[str, ...]]:
-    """The loss that shapes are judged by, or nothing and the reason."""
-    return predicted(model, tokens)
-
-
 def loss_resolution_of(first: Shape, second: Shape) -> float:
     """By how many nats two losses have to differ for the better one to be known (95%).
 
@@ -180,4 +175,4 @@ def loss_resolution_of(first: Shape, second: Shape) -> float:
 
 def _reach(of: Shape) -> float:
     """Half of the interval."""
-    return 0.0 if of.high is None or of.low is None else (of.high - of.low) / 2
+    return 0.0 if of.high is None or of.loss is None else of.high - of.loss

@@ -89,7 +89,7 @@ def _undescribed(path: Path, container: Container, reason: str = "", config: Map
     known = _experts(*((config or {}).get(name) for name in ("num_local_experts", "num_experts_per_tok")))
     notes = (f"counted from its tensors alone: {reason}",) if reason else ()
     return Model(
-        name=printable(path.name),
+        name=printable(path),
         source=printable(path),
         ledger=stored_ledger(container, **known),
         notes=(*notes, *stored_notes(container, experts_known=bool(known))),
@@ -110,7 +110,7 @@ def _described(path: Path, container: Container, config: Mapping[str, Any], foun
     if note is not None:
         notes = (*found.notes, note) if note else found.notes
         return Model(
-            name=printable(path.name),
+            name=printable(path),
             source=printable(path),
             ledger=ledger,
             architecture=found,

@@ -76,7 +76,11 @@ def _measures(answer: LossCalibration) -> Iterator[tuple[str, str, str]]:
     yield "error after", _nats(answer.own), "on the runs that the fit has seen"
     if answer.left_out:
         off = answer.left_out
-        yield "shapes left out", _nats(off), f"each shape predicted from the others; nine of ten within {off.p90:.4f}"
+        yield (
+            "shapes left out",
+            _nats(off),
+            f"each shape predicted by a fit without it; nine of ten within {off.p90:.4f}",
+        )
         if off.order is not None:
             yield "order", f"{off.order:.0%} of {off.pairs}", "pairs of like size, shape left out"
     yield "range", f"± {2 * answer.held_out_sd:.4f} nats", "19 of 20 further runs by this recipe, within their sizes"

@@ -175,13 +175,13 @@ def _trained(purpose: Purpose, architecture: Architecture, ledger: Ledger) -> di
 
 
 def _most_tokens(purpose: Purpose, per_token: dict[str, Real], fixed: dict[str, Real]) -> Real:
-    """As many tokens as the limits leave, one at least; of unique ones, as many epochs as the law was fitted for."""
+    """As many whole tokens as the limits leave, one at least; of unique ones, as many epochs as the law was fitted for."""
     tokens: Real = float("inf") if purpose.unique_tokens is None else purpose.unique_tokens * MOST_EPOCHS
     for name, value in per_token.items():
         most = purpose.most(name)
         if most is not None:
             tokens = least(tokens, (most - fixed.get(name, 0.0)) / value)
-    left: Real = largest(tokens, 1.0)
+    left: Real = largest(tokens // 1, 1.0)
     return left
 
 

@@ -1,9 +1,8 @@
-"""Files of constants of a user's own: read strictly, since they come from outside; written whole or not at all."""
+"""Files of a user's own: constants are read strictly, since they come from outside; files are written whole or not."""
 
 from __future__ import annotations
 
 import os
-import tempfile
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -68,15 +67,15 @@ def text_of(label: str, value: Any) -> str:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Writes a file whole or not at all: beside its place first, then moved there."""
+    """Puts the whole file in place at once: a reader never sees half of it, a failure leaves what was there."""
+    part = path.with_name(f".{path.name[:50]}.{os.getpid()}.part")
     try:
-        handle, beside = tempfile.mkstemp(prefix=f".{path.name[:50]}-", dir=path.parent)
         try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
+            with part.open("x", encoding="utf-8") as file:
                 file.write(text)
-            Path(beside).replace(path)
+            part.replace(path)
         except BaseException:
-            Path(beside).unlink(missing_ok=True)
+            part.unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise BadInput(f"out={str(path)!r} cannot be written: {error.strerror or error}") from None
+        raise BadInput(f"{shown_path(path)!r} cannot be written: {error.strerror or error}") from None

@@ -119,7 +119,7 @@ def ffn_for(hidden: int) -> int:
 def carried(changes: Mapping[str, Any], base: Mapping[str, int]) -> tuple[dict[str, Any], list[str]]:
     """A known model with changes: when its width changes, heads and FFN follow in the model's own proportions.
 
-    `base` holds the model's own hidden, heads, kv_heads, head_dim and ffn.
+    `base` holds the model's own hidden, heads, kv_heads, head_dim, ffn and expert_ffn; 0 where it has none.
     """
     shape, notes = dict(changes), []
     hidden = shape.get("hidden", base["hidden"])
@@ -137,11 +137,12 @@ def carried(changes: Mapping[str, Any], base: Mapping[str, int]) -> tuple[dict[s
     if heads != base["heads"] and "kv_heads" not in shape:
         shape["kv_heads"] = _groups(heads, base["heads"] // max(1, base["kv_heads"]), base["kv_heads"])
         notes.append(f"kv_heads={shape['kv_heads']} follow the heads")
-    if hidden != base["hidden"] and "ffn" not in shape and base.get("ffn"):
-        shape["ffn"] = max(1, round(base["ffn"] * hidden / base["hidden"] / 64)) * 64
-        notes.append(
-            f"ffn={shape['ffn']} follows the width: {base['ffn'] / base['hidden']:.3g} hidden, as in the model"
-        )
+    for name in ("ffn", "expert_ffn"):
+        if hidden != base["hidden"] and name not in shape and base.get(name):
+            shape[name] = max(1, round(base[name] * hidden / base["hidden"] / 64)) * 64
+            notes.append(
+                f"{name}={shape[name]} follows the width: {base[name] / base['hidden']:.3g} hidden, as in the model"
+            )
     return shape, notes
 
 

@@ -34,6 +34,7 @@ RANGES = ("aspect", "body", "tokens")
 WORDS = ("law", "fitted", "source")
 KEYS = ("kind", *WORDS, "checked", "rows", "shapes", "held_out_nats", "held_out_sd", *RANGES, "members")
 MOST_NATS = 100.0
+LARGEST_SIZE = 1e18  # of a run: as many tokens as may be asked for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,10 +58,17 @@ class OwnLaw:
     checked: str
 
     def loss(self, of: Sized) -> Real:
-        """The loss of a model, or of many, trained by the recipe of the runs: the mean of the members."""
-        each = [member.form.loss(member.values[RECIPE], of) for member in self.members]
-        mean: Real = sum(each[1:], start=each[0]) / len(each)
-        return mean
+        """The loss of a model, or of many, trained by the recipe of the runs: the mean of the members.
+
+        Infinite where the constants, which may be anything, give no number.
+        """
+        import numpy as np
+
+        with np.errstate(all="ignore"):
+            each = [member.form.loss(member.values[RECIPE], of) for member in self.members]
+            mean: Real = sum(each[1:], start=each[0]) / len(each)
+        known: Real = np.where(np.isnan(mean), np.inf, mean)
+        return known
 
 
 def law_of(path: str) -> Law:
@@ -135,9 +143,12 @@ def _member(where: str, form: Form, given: Any) -> Fitted:
 
 
 def _range(label: str, given: Any) -> tuple[float, float]:
+    wrong = BadInput(f"{label}={str(given)[:40]} must be two numbers, the lowest and the highest")
     if not isinstance(given, list) or len(given) != 2:
-        raise BadInput(f"{label}={str(given)[:40]} must be two numbers, the lowest and the highest")
-    low, high = (number_of(label, value) for value in given)
+        raise wrong
+    low, high = (number_of(label, value, most=LARGEST_SIZE) for value in given)
+    if low > high:
+        raise wrong
     return low, high
 
 

@@ -13,7 +13,8 @@ from typing import Any
 from deepwide.errors import BadInput, did_you_mean
 from deepwide.facts.loss_laws import LossLaw, loss_laws
 from deepwide.quality import data, experts, published_shapes, size, vocabulary
-from deepwide.quality.trained import Trained
+from deepwide.quality.shape import factors_outside
+from deepwide.quality.trained import FLOPS_PER_PARAMETER, Trained
 from deepwide.units import Real
 
 SHAPE = "shape"
@@ -30,7 +31,7 @@ class Law:
 
     def outside(self, of: Trained) -> dict[str, Real]:
         """How many factors of e each size lies outside the fitted range; 0 inside."""
-        return {key: _outside(getattr(of, key), limits) for key, limits in self.fact.fitted.items()}
+        return {key: factors_outside(getattr(of, key), limits) for key, limits in self.fact.fitted.items()}
 
 
 # Form -> the letters of its formula, and the formula applied to a trained model.
@@ -41,7 +42,7 @@ FORMS: Mapping[str, tuple[type[Any], Callable[[Trained, str, Any], Real]]] = {
     "coupled": (size.Coupled, lambda t, n, c: size.coupled(getattr(t, n), t.tokens, c)),
     "over-training": (
         size.OverTraining,
-        lambda t, n, c: size.over_trained(6 * getattr(t, n) * t.tokens, t.tokens / getattr(t, n), c),
+        lambda t, n, c: size.over_trained(FLOPS_PER_PARAMETER * getattr(t, n) * t.tokens, t.tokens / getattr(t, n), c),
     ),
     "data-constrained": (
         data.DataConstrained,
@@ -128,11 +129,3 @@ def _shape() -> Law:
         checked=row.checked,
     )
     return Law(name=SHAPE, fact=fact, loss=loss)
-
-
-def _outside(value: Real, limits: tuple[float, float]) -> Real:
-    import numpy as np
-
-    log = np.log(np.asarray(value, dtype=float))
-    distance: Real = np.maximum(0.0, np.maximum(np.log(limits[0]) - log, log - np.log(limits[1])))
-    return distance

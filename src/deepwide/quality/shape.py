@@ -85,7 +85,7 @@ def shape_loss(
     loss = (values[0] + values[1]) * 0.5
     effect = loss - (ideal[0] + ideal[1]) * 0.5
     outside = sum(
-        _outside(x, r)
+        factors_outside(x, r)
         for x, r in ((np.divide(hidden, layers), ASPECT_RANGE), (body, BODY_RANGE), (tokens, TOKENS_RANGE))
     )
     variance = shape_laws(trained)[0].held_out_sd ** 2 + (0.5 * (values[0] - values[1])) ** 2
@@ -175,8 +175,8 @@ def _loss(size: Num, aspect: Real | None, tokens: Real, m: ShapeConstants) -> Re
     return loss
 
 
-def _outside(value: Real, limits: tuple[float, float]) -> Real:
-    """How many factors of e a value lies outside its range."""
+def factors_outside(value: Real, limits: tuple[float, float]) -> Real:
+    """How many factors of e a value lies outside its range; 0 inside."""
     import numpy as np
 
     low, high = limits

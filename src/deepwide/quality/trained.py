@@ -98,25 +98,28 @@ def trained(architecture: Architecture, ledger: Ledger, tokens: Real, unique_tok
     from deepwide.architecture.sizes import sizes
 
     own = sizes(architecture)
-    parts = ledger.parameters_by(lambda row: row.part)
-    body, ffn = ledger.body_parameters(), parts.get("ffn", 0)
-    met_ffn = repeated((w.repeat, w.layer_active_parameters) for w in ledger.weights if w.part == "ffn")
-    has_experts = own.experts is not None
+    attention, ffn = (
+        repeated((w.repeat, w.layer_parameters) for w in ledger.weights if w.part == part)
+        for part in ("attention", "ffn")
+    )
+    met_ffn, body = ffn, ledger.body_parameters()
+    if own.experts is not None:
+        met_ffn = repeated((w.repeat, w.layer_active_parameters) for w in ledger.weights if w.part == "ffn")
     return Trained(
         total=ledger.parameters(),
         body=body,
-        active=body - (ffn - met_ffn),
+        active=body if met_ffn is ffn else body - (ffn - met_ffn),
         head=architecture.vocab * own.hidden,
         layers=own.layers,
         hidden=own.hidden,
-        attention=parts.get("attention", 0),
+        attention=attention,
         ffn=ffn,
         vocab=architecture.vocab,
         tokens=tokens,
         unique_tokens=tokens if unique_tokens is None else least(unique_tokens, tokens),
         experts=own.experts if own.experts is not None else 1,
         active_experts=own.active_experts if own.active_experts is not None else 1,
-        expansion=ffn / met_ffn if has_experts else 1.0,
+        expansion=1.0 if met_ffn is ffn else ffn / met_ffn,
     )
 
 

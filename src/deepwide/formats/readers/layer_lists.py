@@ -68,11 +68,11 @@ def flags(c: Fields, name: str, layers: Any) -> list[Any]:
 
 
 def per_layer(c: Fields, name: str, otherwise: Any) -> list[Any]:
-    """A value for each layer: the config's list, or one value for all."""
-    values = c(name)
+    """A value for each layer: the config's list, of which fewer layers take the first, or one value for all."""
+    values, layers = c(name), c.number("layers")
     if isinstance(values, list | tuple):
-        return list(as_long(c, name, values, c.number("layers")))
-    return [otherwise if values is None else values] * c.number("layers")
+        return list(as_long(c, name, values, layers))[: layers if isinstance(layers, int) else None]
+    return [otherwise if values is None else values] * layers
 
 
 def as_long(c: Fields, name: str, values: Sequence[Any], layers: Any) -> Sequence[Any]:

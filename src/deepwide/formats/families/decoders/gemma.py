@@ -82,7 +82,7 @@ def overrides(c: Fields, kinds: list[str]) -> list[Mapping[str, Any]]:
 
 def gemma3n_widths(c: Fields) -> list[Any]:
     """Gemma 3n: one width for all layers, or a list."""
-    return [c.checked("ffn", width) for width in per_layer(c, "intermediate_size", None)]
+    return [c.checked("ffn", width) for width in per_layer(c, "ffn", None)]
 
 
 def gemma4_widths(c: Fields) -> list[Any]:
