@@ -31,8 +31,8 @@ os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS
 
 import numpy as np
 
-from deepwide.answers.design_question import question
-from deepwide.answers.design_wanted import Wanted
+from deepwide.answers.design.question import question
+from deepwide.answers.design.wanted import Wanted
 from deepwide.answers.loss import predicted
 from deepwide.answers.models import Model, find_model
 from deepwide.architecture.ledger import lower

@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepwide.answers.models import find_model
-from deepwide.answers.training_run import Run, setting
+from deepwide.answers.training.run import Run, setting
 from deepwide.cost.training.memory import peak_training_bytes
 from deepwide.cost.training.plan import RECOMPUTES, Plan
 from deepwide.cost.training.plans import ZEROS, Task, search

@@ -13,7 +13,7 @@ import pytest
 
 import deepwide as dw
 from deepwide.answers.calibrate import calibrate_inference, calibrate_training
-from deepwide.answers.calibrated import Calibration
+from deepwide.answers.calibrate.calibrated import Calibration
 from deepwide.answers.inference import predict_inference
 from deepwide.answers.training import predict_training
 from deepwide.cli.main import main

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import deepwide as dw
-from deepwide.answers.calibrate_loss import MOST_LEFT_OUT, _shipped, calibrate_loss, in_turn
+from deepwide.answers.calibrate.loss import MOST_LEFT_OUT, _shipped, calibrate_loss, in_turn
 from deepwide.cli.calibrate_loss import LAWS as OFFERED
 from deepwide.cli.main import main
 from deepwide.errors import BadInput

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import deepwide as dw
 from deepwide.answers.training import Training, predict_training
-from deepwide.answers.training_run import default_batch
+from deepwide.answers.training.run import default_batch
 from deepwide.cli.predict_training import command
 from deepwide.errors import BadInput
 from deepwide.facts.training import training_profile, training_runtimes

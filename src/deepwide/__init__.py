@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # what a type checker and an editor see; nothing is loaded
     from deepwide.answers.calibrate import calibrate_inference, calibrate_training
-    from deepwide.answers.calibrate_loss import calibrate_loss
+    from deepwide.answers.calibrate.loss import calibrate_loss
     from deepwide.answers.catalogue import models
     from deepwide.answers.compare import compare
     from deepwide.answers.count import count
@@ -39,7 +39,7 @@ QUESTIONS = {
     "predict_loss": "deepwide.answers.loss",
     "calibrate_training": "deepwide.answers.calibrate",
     "calibrate_inference": "deepwide.answers.calibrate",
-    "calibrate_loss": "deepwide.answers.calibrate_loss",
+    "calibrate_loss": "deepwide.answers.calibrate.loss",
 }
 __all__ = [
     "calibrate_inference",

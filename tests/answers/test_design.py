@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from deepwide.answers.design import Design, NoDesign, design
-from deepwide.answers.design_limits import BINDS_NATS
-from deepwide.answers.design_question import question
-from deepwide.answers.design_wanted import Wanted
+from deepwide.answers.design.limits import BINDS_NATS
+from deepwide.answers.design.question import question
+from deepwide.answers.design.wanted import Wanted
 from deepwide.answers.loss import predict_loss, predicted
 from deepwide.answers.models import find_model
 from deepwide.answers.shape import shape_of

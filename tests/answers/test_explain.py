@@ -10,7 +10,7 @@ import pytest
 from deepwide.answers.compare import compare
 from deepwide.answers.count import count
 from deepwide.answers.explain import Explanation, explain
-from deepwide.answers.explain_shapes import EQUAL_SHARE, Counterfactual
+from deepwide.answers.explain.shapes import EQUAL_SHARE, Counterfactual
 from deepwide.answers.models import find_model
 from deepwide.answers.shape import loss_resolution_of
 from deepwide.cli.main import main

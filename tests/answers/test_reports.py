@@ -16,10 +16,10 @@ from deepwide.answers.compare import Comparison, compare
 from deepwide.answers.design import Design, design
 from deepwide.answers.explain import Explanation, explain
 from deepwide.answers.report import Report, Table, html
-from deepwide.answers.report_compare import compare_report
-from deepwide.answers.report_design import design_report
-from deepwide.answers.report_explain import explain_report
-from deepwide.answers.report_parts import spelled
+from deepwide.answers.report.compare import compare_report
+from deepwide.answers.report.design import design_report
+from deepwide.answers.report.explain import explain_report
+from deepwide.answers.report.parts import spelled
 
 SMALL = "like=llama,layers=2,hidden=128,heads=2,ffn=256,vocab=1000"
 TOKENS = 2 * 10**10

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from deepwide.answers.design_question import question
-from deepwide.answers.design_wanted import Wanted
+from deepwide.answers.design.question import question
+from deepwide.answers.design.wanted import Wanted
 from deepwide.answers.load import Load
 from deepwide.answers.memory import memory_parts
 from deepwide.answers.models import find_model
@@ -151,17 +151,20 @@ def test_tokens_to_serve_add_one_pass_each_as_those_of_training_add_three() -> N
         ({"flops": 1e21, "days": 3.0, "usd": 500.0}, True),
     ],
 )
-def test_where_no_tokens_are_given_the_tightest_budget_is_used_up(limits: dict[str, float], trained: bool) -> None:
+def test_where_no_tokens_are_given_the_tightest_budget_is_used_up_to_the_last_token(
+    limits: dict[str, float], trained: bool
+) -> None:
     own = tuple(Limit(name, most) for name, most in limits.items())
     columns = one(replace(PURPOSE, tokens=None, limits=own, cluster=cluster() if trained else None))
-    assert float(within(own, columns)) == pytest.approx(1.0, rel=1e-12)
+    one_token = 1 / float(columns["tokens"])
+    assert 1.0 - one_token <= float(within(own, columns)) <= 1.0 + 1e-12
 
 
 def test_serving_is_paid_for_before_training() -> None:
     own = (Limit("flops", 1e20),)
     free, served = (one(replace(PURPOSE, tokens=None, limits=own, serve_tokens=n)) for n in (0.0, 1e10))
     assert served["tokens"] < free["tokens"]
-    assert served["flops"] == pytest.approx(1e20, rel=1e-12)
+    assert served["flops"] == pytest.approx(1e20, rel=1e-9)
 
 
 def test_a_shape_whose_serving_alone_is_too_much_misses_the_limit() -> None:

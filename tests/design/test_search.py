@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deepwide.answers.design_question import question
-from deepwide.answers.design_wanted import Wanted
+from deepwide.answers.design.question import question
+from deepwide.answers.design.wanted import Wanted
 from deepwide.cost.inference.engine import driven
 from deepwide.design import space as space_module
 from deepwide.design.pricing import Cluster, Limit, Purpose, Serving, priced, within

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from deepwide.answers.limits import LONGEST_CONTEXT, MOST_TOKENS, whole
 from deepwide.answers.models import Model, find_model
 from deepwide.answers.shape import TOKENS_PER_PARAMETER, Shape, loss_resolution_of, shape_of
-from deepwide.answers.shape_costs import Runs, shared_devices, together
+from deepwide.answers.shape.costs import Runs, shared_devices, together
 from deepwide.cost.inference.engine import driven
 from deepwide.design.counterfactual import TIME_RESOLUTION, ratio_apart
 from deepwide.errors import BadInput

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from deepwide import units
-from deepwide.answers.calibrated import Calibration, Point
+from deepwide.answers.calibrate.calibrated import Calibration, Point
 from deepwide.cli.calibrate_loss import loss
 from deepwide.cli.options import AcceleratorName
 from deepwide.cli.output import json_option, notes, print_json, title

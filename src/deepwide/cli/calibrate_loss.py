@@ -11,7 +11,7 @@ from deepwide import units
 from deepwide.cli.output import json_option, notes, print_json, title
 
 if TYPE_CHECKING:
-    from deepwide.answers.calibrate_loss import Freedom, LossCalibration, RunLoss
+    from deepwide.answers.calibrate.loss import Freedom, LossCalibration, RunLoss
     from deepwide.quality.held_out import Errors
 
 MOST_LINES = 24  # runs that are shown; --json has them all
@@ -44,7 +44,7 @@ def loss(runs: str, law: str, refit: Freedom, out: str | None, as_json: bool) ->
     deepwide calibrate loss runs.csv --out mine.toml
     deepwide predict loss llama-3-8b --tokens 1T --law mine.toml
     """
-    from deepwide.answers.calibrate_loss import calibrate_loss
+    from deepwide.answers.calibrate.loss import calibrate_loss
 
     answer = calibrate_loss(runs, law=law, refit=refit, out=out)
     if as_json:

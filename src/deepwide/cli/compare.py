@@ -35,7 +35,7 @@ def command(models: tuple[str, ...], as_json: bool, html: str | None, plots: str
     """
     answer = compare(models, **question)
     if html or plots:
-        from deepwide.answers.report_compare import compare_report
+        from deepwide.answers.report.compare import compare_report
 
         reading = {name: question[name] for name in ("like", "instantiate", "online")}
         write_files(partial(compare_report, answer, **reading), html, plots)

@@ -11,7 +11,7 @@ import click
 
 from deepwide import units
 from deepwide.answers.design import Design, NoDesign, design
-from deepwide.answers.design_known import KnownModel
+from deepwide.answers.design.known import KnownModel
 from deepwide.cli.options import AcceleratorName, ModelName, Number, Range, Several
 from deepwide.cli.output import json_option, notes, print_json, wrapped
 from deepwide.cli.report import report_options, write_files
@@ -136,7 +136,7 @@ def command(as_json: bool, html: str | None, plots: str | None, **question: Any)
         click.echo(f"No: {error}", err=True)
         raise click.exceptions.Exit(1) from None
     if html or plots:
-        from deepwide.answers.report_design import design_report
+        from deepwide.answers.report.design import design_report
 
         write_files(partial(design_report, answer), html, plots)
     if as_json:

@@ -10,8 +10,8 @@ import click
 
 from deepwide import units
 from deepwide.answers.explain import Explanation, explain
-from deepwide.answers.explain_heads import Heads
-from deepwide.answers.explain_shapes import Counterfactual, Sensitivity
+from deepwide.answers.explain.heads import Heads
+from deepwide.answers.explain.shapes import Counterfactual, Sensitivity
 from deepwide.answers.models import find_model
 from deepwide.answers.shape import Shape
 from deepwide.cli.count import headline
@@ -52,7 +52,7 @@ def command(model: str, as_json: bool, html: str | None, plots: str | None, **qu
     answer = explain(model, **question)
     reading = {name: question[name] for name in ("like", "instantiate", "online")}
     if html or plots:
-        from deepwide.answers.report_explain import explain_report
+        from deepwide.answers.report.explain import explain_report
 
         write_files(partial(explain_report, answer, **reading), html, plots)
     if as_json:

@@ -9,8 +9,8 @@ import click
 
 from deepwide import units
 from deepwide.answers.models import find_model
-from deepwide.answers.plan_verdict import PARTS
 from deepwide.answers.training import Training, predict_training
+from deepwide.answers.training.plan_verdict import PARTS
 from deepwide.cli.options import AcceleratorName, ModelName, Number, reading_options
 from deepwide.cli.output import bar, json_option, notes, print_fitting, title, wrapped
 

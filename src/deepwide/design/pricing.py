@@ -175,7 +175,7 @@ def _trained(purpose: Purpose, architecture: Architecture, ledger: Ledger) -> di
 
 
 def _most_tokens(purpose: Purpose, per_token: dict[str, Real], fixed: dict[str, Real]) -> Real:
-    """As many whole tokens as the limits leave, one at least; of unique ones, as many epochs as the law was fitted for."""
+    """As many whole tokens as the limits leave, one at least; of unique ones, as many epochs as the law has seen."""
     tokens: Real = float("inf") if purpose.unique_tokens is None else purpose.unique_tokens * MOST_EPOCHS
     for name, value in per_token.items():
         most = purpose.most(name)

@@ -11,7 +11,7 @@ from deepwide.answers.figures.front import pareto_front
 from deepwide.answers.figures.points import ShapePoint, known_points
 from deepwide.answers.models import Model, find_model
 from deepwide.answers.report import Picture, Report, Section, Table
-from deepwide.answers.report_parts import (
+from deepwide.answers.report.parts import (
     DEPTH_CAPTION,
     asked_of,
     aspects_picture,

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from deepwide.answers.calibrate_rows import Columns, Row
-from deepwide.answers.calibrated import Measured, Started
+from deepwide.answers.calibrate.calibrated import Measured, Started
+from deepwide.answers.calibrate.rows import Columns, Row
 from deepwide.answers.models import find_model
-from deepwide.answers.plan_text import KEYS, read_plan
-from deepwide.answers.training_run import Run, Setting, setting
+from deepwide.answers.training.plan_text import KEYS, read_plan
+from deepwide.answers.training.run import Run, Setting, setting
 from deepwide.calibration.training import prior
 from deepwide.cost.training.engine import engine
 from deepwide.cost.training.plan import Plan

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, NamedTuple
 
-from deepwide.answers.plan_text import as_text, refusals, spelled
+from deepwide.answers.training.plan_text import as_text, refusals, spelled
 from deepwide.cost.training.memory import StageMemory, TrainingMemory, peak_training_bytes
 from deepwide.cost.training.plan import Plan
 from deepwide.cost.training.plans import Found, Task, search

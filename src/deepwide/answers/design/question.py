@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from deepwide.answers.design_space import as_large, model_to_be_like, space_of, unlike
-from deepwide.answers.design_training import TOKENS_PER_PARAMETER, cluster_of, expected_size
-from deepwide.answers.design_wanted import BUDGETS, Wanted, checked
+from deepwide.answers.design.space import as_large, model_to_be_like, space_of, unlike
+from deepwide.answers.design.training import TOKENS_PER_PARAMETER, cluster_of, expected_size
+from deepwide.answers.design.wanted import BUDGETS, Wanted, checked
 from deepwide.answers.models import Model
-from deepwide.answers.training_run import Setting
+from deepwide.answers.training.run import Setting
 from deepwide.architecture.ledger import lower
 from deepwide.cost.inference.engine import driven
 from deepwide.cost.inference.passes import Work, forward

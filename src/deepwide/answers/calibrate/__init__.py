@@ -10,11 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deepwide.answers import calibrate_answers, calibrate_steps
-from deepwide.answers.calibrate_answers import answers_s, served_answer, serving_start
-from deepwide.answers.calibrate_rows import Rows, measured_rows, told
-from deepwide.answers.calibrate_steps import steps_s, training_run, training_start
-from deepwide.answers.calibrated import Calibration, Measured, Started, calibration
+from deepwide.answers.calibrate import answers as served
+from deepwide.answers.calibrate import steps
+from deepwide.answers.calibrate.answers import answers_s, served_answer, serving_start
+from deepwide.answers.calibrate.calibrated import Calibration, Measured, Started, calibration
+from deepwide.answers.calibrate.rows import Rows, measured_rows, told
+from deepwide.answers.calibrate.steps import steps_s, training_run, training_start
 from deepwide.calibration.points import Corrected, corrected
 from deepwide.cost.training.engine import peak_flops_per_s
 from deepwide.errors import BadInput
@@ -50,10 +51,7 @@ def calibrate_training(
     if runtime:
         training_profile(runtime if is_profile_file(runtime) else runtime.lower(), device.name, precision)
     asked = {"runtime": runtime, "precision": precision, "node_devices": node_devices, "network": network}
-    runs = [
-        told(row, lambda each: training_run(each, device, asked))
-        for row in measured_rows(rows, calibrate_steps.COLUMNS)
-    ]
+    runs = [told(row, lambda each: training_run(each, device, asked)) for row in measured_rows(rows, steps.COLUMNS)]
     first = runs[0].setting
     start = training_start(first)
 
@@ -78,8 +76,7 @@ def calibrate_inference(
         find_runtime(runtime)
     asked = {"runtime": runtime, "weights": weights}
     answers = [
-        told(row, lambda each: served_answer(each, device, asked))
-        for row in measured_rows(rows, calibrate_answers.COLUMNS)
+        told(row, lambda each: served_answer(each, device, asked)) for row in measured_rows(rows, served.COLUMNS)
     ]
     start = serving_start(device, answers)
     measured = [each for answer in answers for each in answer.measured]

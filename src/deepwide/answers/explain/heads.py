@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from deepwide.answers.explain_shapes import EQUAL_SHARE, equalled
+from deepwide.answers.explain.shapes import EQUAL_SHARE, equalled
 from deepwide.answers.models import NARROW_HEAD, Model
 from deepwide.architecture.sizes import int_or_none, sizes
 from deepwide.design.alignment import Misfit, Widths, aligned_up_to, misfits, realigned

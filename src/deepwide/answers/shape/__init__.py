@@ -8,7 +8,7 @@ from typing import Any
 
 from deepwide.answers.loss import predicted
 from deepwide.answers.models import Model
-from deepwide.answers.shape_costs import Runs, Terms, decoding, structure, training
+from deepwide.answers.shape.costs import Runs, Terms, decoding, structure, training
 from deepwide.architecture.sizes import int_or_none, sizes
 from deepwide.cost.inference.engine import Engine
 from deepwide.cost.memory import cached_elements_per_token

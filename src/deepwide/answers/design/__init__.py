@@ -8,12 +8,12 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from deepwide import units
-from deepwide.answers.design_known import KnownModel, known_models
-from deepwide.answers.design_limits import LimitRow, Missed, limit_rows, missed, slower, unmet
-from deepwide.answers.design_question import Question, question
-from deepwide.answers.design_rows import alone, alternatives, any_speed, best_plan, front, table
-from deepwide.answers.design_wanted import Wanted
-from deepwide.answers.design_words import advice, notes, reason
+from deepwide.answers.design.known import KnownModel, known_models
+from deepwide.answers.design.limits import LimitRow, Missed, limit_rows, missed, slower, unmet
+from deepwide.answers.design.question import Question, question
+from deepwide.answers.design.rows import alone, alternatives, any_speed, best_plan, front, table
+from deepwide.answers.design.wanted import Wanted
+from deepwide.answers.design.words import advice, notes, reason
 from deepwide.answers.limits import whole
 from deepwide.design.engines import WORKERS, searched
 from deepwide.design.pricing import Purpose

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from deepwide.answers.loss_reasons import FFN_LAW
+from deepwide.answers.loss.reasons import FFN_LAW
 from deepwide.answers.models import Model, find_model
 from deepwide.answers.shape import Shape, loss_resolution_of, shape_of
-from deepwide.answers.shape_costs import Runs
+from deepwide.answers.shape.costs import Runs
 from deepwide.architecture.experts import Experts
 from deepwide.architecture.sizes import bodies, int_or_none, sizes
 from deepwide.cost.inference.engine import Engine

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from deepwide import units
-from deepwide.answers.design_question import Question
-from deepwide.answers.design_rows import SIZES
+from deepwide.answers.design.question import Question
+from deepwide.answers.design.rows import SIZES
 from deepwide.design.pricing import Limit, Purpose
 from deepwide.design.search import Tally, row, tally
 from deepwide.design.space import Space, spelled

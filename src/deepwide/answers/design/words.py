@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from deepwide import units
-from deepwide.answers.design_limits import LimitRow
-from deepwide.answers.design_question import Question
+from deepwide.answers.design.limits import LimitRow
+from deepwide.answers.design.question import Question
 from deepwide.design.alignment import Widths, misfits
 from deepwide.design.usual import usual_aspect
 from deepwide.quality.shape import TIE, best_aspect

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from deepwide.answers.design_question import Question
+from deepwide.answers.design.question import Question
 from deepwide.answers.loss import predicted
 from deepwide.answers.models import find_model
 from deepwide.answers.training import predict_training

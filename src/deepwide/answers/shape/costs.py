@@ -10,8 +10,8 @@ from deepwide.answers.limits import MOST_DEVICES, whole
 from deepwide.answers.load import Load
 from deepwide.answers.memory import memory_parts
 from deepwide.answers.models import Model
-from deepwide.answers.plan_verdict import in_words, priced, recommended
-from deepwide.answers.training_run import Run, default_batch, setting
+from deepwide.answers.training.plan_verdict import in_words, priced, recommended
+from deepwide.answers.training.run import Run, default_batch, setting
 from deepwide.architecture.flops import Pass, backward_flops, forward_flops
 from deepwide.architecture.ledger import lower
 from deepwide.architecture.model import Architecture

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from deepwide.answers.calibrate_rows import Columns, Row
-from deepwide.answers.calibrated import Measured, Started
+from deepwide.answers.calibrate.calibrated import Measured, Started
+from deepwide.answers.calibrate.rows import Columns, Row
 from deepwide.answers.inference import MEASURES, Service, checked, times
 from deepwide.answers.models import Model, find_model
 from deepwide.calibration.inference import UNKNOWN, prior

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from deepwide.answers.calibrate_rows import Columns, Row, Rows, measured_rows, told
+from deepwide.answers.calibrate.rows import Columns, Row, Rows, measured_rows, told
 from deepwide.answers.limits import MOST_TOKENS, whole
 from deepwide.answers.loss import unsayable
 from deepwide.answers.models import find_model

@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass, fields, replace
 from math import hypot, isfinite
 from typing import Any
 
-from deepwide.answers import loss_reasons
 from deepwide.answers.limits import MOST_TOKENS, whole
-from deepwide.answers.loss_laws import LEVEL_SD, OtherLaw, applies, as_read, fit_sd, other_laws, outside
+from deepwide.answers.loss import reasons as reasons_to_doubt
+from deepwide.answers.loss.laws import LEVEL_SD, OtherLaw, applies, as_read, fit_sd, other_laws, outside
 from deepwide.answers.models import Model, find_model
 from deepwide.errors import BadInput
 from deepwide.quality.budget import Point, best_for_compute, best_for_serving, doubled_body, doubled_tokens
@@ -102,7 +102,7 @@ def predict_loss(
         return Loss(**frame, loss=None, low=None, high=None, extrapolates=False, outside={}, reasons=reasons)
     of = trained(found.described(), found.ledger, tokens, unique_tokens)
     if chosen.name != SHAPE and not applies(chosen, of):
-        raise BadInput(loss_reasons.wrong_kind(chosen, found.name, of))
+        raise BadInput(reasons_to_doubt.wrong_kind(chosen, found.name, of))
     return _answer(frame, found, chosen, of)
 
 
@@ -116,7 +116,7 @@ def predicted(
     if reasons := unsayable(model):
         return None, reasons
     of = trained(model.described(), model.ledger, tokens, unique_tokens)
-    return _by_shape(of, "recurrent" in _parts(model)), loss_reasons.of_shape_law(of, _parts(model))
+    return _by_shape(of, "recurrent" in _parts(model)), reasons_to_doubt.of_shape_law(of, _parts(model))
 
 
 def unsayable(model: Model) -> tuple[str, ...]:
@@ -199,7 +199,7 @@ def _answer(frame: dict[str, Any], model: Model, chosen: Law, of: Trained) -> Lo
     if not isfinite(loss):
         raise BadInput(f"law={chosen.name}: its constants give no finite loss for {model.name}; fit them again")
     beyond = outside(chosen, of)
-    best, tie = loss_reasons.best_aspects(effective(of))
+    best, tie = reasons_to_doubt.best_aspects(effective(of))
     return Loss(
         **frame,
         loss=float(loss),
@@ -207,7 +207,7 @@ def _answer(frame: dict[str, Any], model: Model, chosen: Law, of: Trained) -> Lo
         high=None if high is None else float(high),
         extrapolates=bool(beyond) or (own and bool(prediction.outside > 0)),
         outside=beyond,
-        reasons=loss_reasons.of_shape_law(of, _parts(model)) if own else loss_reasons.of_published(chosen, of),
+        reasons=reasons_to_doubt.of_shape_law(of, _parts(model)) if own else reasons_to_doubt.of_published(chosen, of),
         flops=float(of.flops),
         fresh_tokens=float(effective(of).tokens) if of.epochs > 1 else None,
         shape_effect=float(prediction.shape_effect),

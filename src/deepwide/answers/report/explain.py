@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from deepwide.answers.explain import Explanation
-from deepwide.answers.explain_shapes import WIDTHS
+from deepwide.answers.explain.shapes import WIDTHS
 from deepwide.answers.figures.depth import loss_and_latency
 from deepwide.answers.figures.points import known_points
 from deepwide.answers.models import find_model
 from deepwide.answers.report import Picture, Report, Section, Table
-from deepwide.answers.report_parts import (
+from deepwide.answers.report.parts import (
     DEPTH_CAPTION,
     asked_of,
     aspects_picture,

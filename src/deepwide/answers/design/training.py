@@ -6,10 +6,10 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 
-from deepwide.answers.design_wanted import OF_TRAINING, Wanted
+from deepwide.answers.design.wanted import OF_TRAINING, Wanted
 from deepwide.answers.models import Model, find_model
-from deepwide.answers.plan_verdict import recommended
-from deepwide.answers.training_run import Run, Setting, setting
+from deepwide.answers.training.plan_verdict import recommended
+from deepwide.answers.training.run import Run, Setting, setting
 from deepwide.cost.bill import bill
 from deepwide.cost.training.engine import peak_flops_per_s
 from deepwide.cost.training.plan import Plan

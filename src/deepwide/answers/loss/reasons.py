@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from deepwide.answers.loss_laws import LEVEL_SD, applies, as_read, fit_sd, outside
+from deepwide.answers.loss.laws import LEVEL_SD, applies, as_read, fit_sd, outside
 from deepwide.facts.loss_laws import constants, loss_law
 from deepwide.quality.data import effective
 from deepwide.quality.experts import experts_effect

@@ -7,13 +7,13 @@ from typing import Any
 
 from deepwide import units
 from deepwide.answers.design import Design
-from deepwide.answers.design_known import KnownModel
+from deepwide.answers.design.known import KnownModel
 from deepwide.answers.figures.depth import loss_and_latency
 from deepwide.answers.figures.front import pareto_front
 from deepwide.answers.figures.points import ShapePoint, row_point
 from deepwide.answers.models import Model, find_model
 from deepwide.answers.report import Picture, Report, Section, Table
-from deepwide.answers.report_parts import (
+from deepwide.answers.report.parts import (
     DEPTH_CAPTION,
     FRONT_CAPTION,
     aspects_picture,

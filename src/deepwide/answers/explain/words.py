@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from deepwide.answers.explain_shapes import EQUAL_SHARE, Counterfactual
+from deepwide.answers.explain.shapes import EQUAL_SHARE, Counterfactual
 from deepwide.answers.shape import Shape
 from deepwide.design.counterfactual import TIME_RESOLUTION
 from deepwide.quality.shape import TIE

@@ -14,8 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from deepwide.answers.calibrate_loss_rows import OwnRuns, own_runs, shapes_in
-from deepwide.answers.calibrate_rows import Rows
+from deepwide.answers.calibrate.loss_rows import OwnRuns, own_runs, shapes_in
+from deepwide.answers.calibrate.rows import Rows
 from deepwide.answers.places import printable
 from deepwide.errors import BadInput
 from deepwide.facts.shape_law import shape_laws

@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 from deepwide.answers.catalogue import ListedModel, models
-from deepwide.answers.design_question import Question
+from deepwide.answers.design.question import Question
 from deepwide.answers.loss import predicted
 from deepwide.answers.models import Model, find_model
 from deepwide.architecture.sizes import Sizes, int_or_none, sizes

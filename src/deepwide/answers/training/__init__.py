@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from deepwide.answers.models import Model, find_model
-from deepwide.answers.plan_text import read_plan
-from deepwide.answers.plan_verdict import (
+from deepwide.answers.training.plan_text import read_plan
+from deepwide.answers.training.plan_verdict import (
     PARTS,
     Priced,
     RunnerUp,
@@ -22,7 +22,7 @@ from deepwide.answers.plan_verdict import (
     remedies,
     runners_up,
 )
-from deepwide.answers.training_run import Run, Setting, setting
+from deepwide.answers.training.run import Run, Setting, setting
 from deepwide.cost.bill import Bill, bill
 from deepwide.cost.training.engine import peak_flops_per_s
 from deepwide.cost.training.memory import StageMemory

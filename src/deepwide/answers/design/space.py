@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from deepwide.answers.design_wanted import BUDGETS, Wanted, mixture
+from deepwide.answers.design.wanted import BUDGETS, Wanted, mixture
 from deepwide.answers.models import Model, find_model
 from deepwide.architecture.sizes import Sizes, int_or_none, sizes
 from deepwide.design.space import SHARING, Mixture, Space, Template, searchable, spelled, uneven

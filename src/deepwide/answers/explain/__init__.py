@@ -6,14 +6,14 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from deepwide.answers.count import count
-from deepwide.answers.explain_heads import Advice, Heads, advice, heads_of
-from deepwide.answers.explain_shapes import Counterfactual, Question, Sensitivity, counterfactuals, sensitivities
-from deepwide.answers.explain_words import verdict
+from deepwide.answers.explain.heads import Advice, Heads, advice, heads_of
+from deepwide.answers.explain.shapes import Counterfactual, Question, Sensitivity, counterfactuals, sensitivities
+from deepwide.answers.explain.words import verdict
 from deepwide.answers.inference import MOST_TOGETHER
 from deepwide.answers.limits import LONGEST_CONTEXT, MOST_TOKENS, whole
 from deepwide.answers.models import Model, find_model
 from deepwide.answers.shape import TOKENS_PER_PARAMETER, Shape
-from deepwide.answers.shape_costs import Runs, shared_devices, together
+from deepwide.answers.shape.costs import Runs, shared_devices, together
 from deepwide.cost.inference.engine import driven
 from deepwide.errors import BadInput
 
