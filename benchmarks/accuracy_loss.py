@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 from accuracy_rows import Row
-from loss_cases import Case, cases, runs
+from loss_cases import Case, Unreadable, readings, runs
 
 from deepwide.facts.shape_law import recipes
 from deepwide.quality.fit import Fitted
@@ -28,14 +28,18 @@ from deepwide.quality.shape import shape_loss
 PEERS_FILE = Path(__file__).with_name("loss_peers.json")
 PEERS = {"chinchilla": "Chinchilla, all parameters", "chinchilla-body": "Chinchilla, body"}
 OWN = "the shape law"
+UNREADABLE = "rows that are no run"
 COLUMNS = ("body", "head", "layers", "hidden", "tokens")
 
 
 def rows(folder: Path) -> Iterator[Row]:
     """One row per published loss."""
     by_recipe: dict[str, list[Case]] = {}
-    for case in cases(folder):
-        by_recipe.setdefault(case.recipe, []).append(case)
+    for read in readings(folder):
+        if isinstance(read, Unreadable):
+            yield Row(id=read.id, source=UNREADABLE, excluded=read.why)
+        else:
+            by_recipe.setdefault(read.recipe, []).append(read)
     for recipe, found in by_recipe.items():
         yield from _rows(recipe, found)
 

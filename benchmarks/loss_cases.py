@@ -6,15 +6,19 @@ counts the output head with the body.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from accuracy_rows import csv_rows
 
 from deepwide.quality.runs import Runs, runs_of
 
 FILES = ("gemstones*.csv", "morph*.csv", "gadre*.csv")
+LADDER_FILES = "olmo*.csv"
+SIZES = ("body", "head", "total", "layers", "hidden", "tokens", "loss")
 LADDER_VOCAB = 100_352  # dolma2 tokenizer, padded to a multiple of 128
 LADDER_BLOCK = 16  # hidden^2 of a block: four projections and a gated FFN of 4 hidden, as its own counts say
 
@@ -39,13 +43,35 @@ class Case:
         return self.recipe.replace("/", ", ")
 
 
+class Unreadable(NamedTuple):
+    """A row that is no run, and why."""
+
+    id: str
+    why: str
+
+
 def cases(folder: Path) -> Iterator[Case]:
     """Every published loss of a folder."""
-    for pattern in FILES:
-        for row in csv_rows(folder, pattern):
-            yield _case(row)
-    for row in csv_rows(folder, "olmo*.csv"):
-        yield _of_ladder(row)
+    return (read for read in readings(folder) if isinstance(read, Case))
+
+
+def readings(folder: Path) -> Iterator[Case | Unreadable]:
+    """Every row of a folder, as a case or with the reason why it is none."""
+    for pattern in (*FILES, LADDER_FILES):
+        for number, row in enumerate(csv_rows(folder, pattern), start=2):
+            try:
+                yield _whole(_of_ladder(row) if pattern == LADDER_FILES else _case(row))
+            except (KeyError, TypeError, ValueError) as error:
+                why = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+                yield Unreadable(f"{row['_file']} line {number}", f"no run: {why}")
+
+
+def _whole(case: Case) -> Case:
+    for name in SIZES:
+        value = getattr(case, name)
+        if not 0 < value < math.inf:
+            raise ValueError(f"{name}={value} must be a number above 0")
+    return case
 
 
 def runs(found: Iterable[Case]) -> Runs:
