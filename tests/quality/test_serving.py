@@ -7,7 +7,7 @@ import pytest
 
 from deepwide.facts.loss_laws import constants
 from deepwide.quality.serving import cheapest, lifetime_flops, tokens_for, tokens_left
-from deepwide.quality.size import Coupled, compute_optimal, coupled, tokens_to_reach
+from deepwide.quality.size import Coupled, compute_optimal, coupled
 
 LAW = constants("besiroglu-2024", Coupled)
 SIZES = np.geomspace(1e8, 1e12, 8001)
@@ -43,7 +43,9 @@ def test_a_target_below_the_floor_is_never_reached() -> None:
 def test_the_search_for_tokens_agrees_with_the_closed_form() -> None:
     sizes = np.geomspace(1e9, 1e11, 7)
     searched = tokens_for(lambda tokens: coupled(sizes, tokens, LAW), 2.2)
-    assert tokens_to_reach(2.2, sizes, LAW).tolist() == pytest.approx(searched.tolist(), rel=1e-6)
+    left = (2.2 - LAW.floor) ** (1 / LAW.coupling) - (LAW.capacity * sizes**-LAW.capacity_power) ** (1 / LAW.coupling)
+    exact = (LAW.data / left**LAW.coupling) ** (1 / LAW.data_power)
+    assert exact.tolist() == pytest.approx(searched.tolist(), rel=1e-6)
 
 
 def test_a_budget_leaves_what_serving_does_not_take() -> None:

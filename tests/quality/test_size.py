@@ -18,7 +18,6 @@ from deepwide.quality.size import (
     kaplan,
     over_trained,
     power_law,
-    tokens_to_reach,
 )
 
 CHINCHILLA, REFIT = (constants(name, Coupled) for name in ("chinchilla-2022", "besiroglu-2024"))
@@ -90,16 +89,3 @@ def test_the_closed_form_is_the_lowest_loss_of_its_compute(log_flops: float) -> 
     best = coupled(size, tokens, REFIT)
     assert flops == pytest.approx(6 * size * tokens)
     assert best <= min(coupled(size * f, tokens / f, REFIT) for f in (0.9, 1.1))
-
-
-@given(st.floats(7, 12), st.floats(9, 14), st.sampled_from([1.0, 0.4]))
-def test_tokens_to_reach_a_loss_undo_the_law(log_size: float, log_tokens: float, coupling: float) -> None:
-    law = Coupled(floor=1.8, capacity=480.0, capacity_power=0.35, data=2000.0, data_power=0.37, coupling=coupling)
-    size, tokens = 10**log_size, 10**log_tokens
-    assert coupled(size, tokens_to_reach(coupled(size, tokens, law), size, law), law) == pytest.approx(
-        coupled(size, tokens, law), rel=1e-9
-    )
-
-
-def test_a_loss_below_what_a_size_can_reach_takes_infinite_tokens() -> None:
-    assert tokens_to_reach(1.0, np.array([1e9, 1e12]), REFIT).tolist() == [np.inf, np.inf]

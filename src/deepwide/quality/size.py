@@ -105,19 +105,3 @@ def compute_optimal(flops: Real, constants: Coupled) -> tuple[Real, Real]:
     gain = (a * constants.capacity / (b * constants.data)) ** (1 / (a + b))
     size: Real = gain * (flops / FLOPS_PER_PARAMETER) ** (b / (a + b))
     return size, flops / FLOPS_PER_PARAMETER / size
-
-
-def tokens_to_reach(loss: Real, size: Real, constants: Coupled) -> Real:
-    """Tokens after which a size reaches a loss; infinite where it never does.
-
-    D = (B / R)^(1/b),  R = [(L - E)^(1/k) - (A N^-a)^(1/k)]^k, the inverse of `coupled`
-    """
-    import numpy as np
-
-    k = constants.coupling
-    above = np.maximum(np.asarray(loss, dtype=float) - constants.floor, 0.0)
-    of_size = (constants.capacity * size**-constants.capacity_power) ** (1 / k)
-    left = np.maximum(above ** (1 / k) - of_size, 0.0) ** k
-    with np.errstate(divide="ignore"):
-        tokens: Real = (constants.data / left) ** (1 / constants.data_power)
-    return tokens

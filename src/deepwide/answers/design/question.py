@@ -54,16 +54,11 @@ def question(on: str, wanted: Wanted) -> Question:
     space = replace(space, tp=tp if like else max(tp, SHARED_BY))
     table = _usual(space, serving)
     training, cluster, space = cluster_of(wanted, device, space, expected, notes)
-    room_bytes = memory_for_use_bytes(device)
-    limits = [Limit("memory_bytes", float(min(wanted.memory_bytes or room_bytes, room_bytes)))]
-    limits += [Limit(name, float(value)) for name in BUDGETS if (value := getattr(wanted, name)) is not None]
-    limits += _speed(wanted, like, serving)
-    if cluster is not None:
-        limits.append(Limit("train_memory_bytes", cluster.room_bytes))
+    trained = [] if cluster is None else [Limit("train_memory_bytes", cluster.room_bytes)]
     purpose = Purpose(
         space=space,
         serving=serving,
-        limits=tuple(limits),
+        limits=(*_limits(wanted, device), *_speed(wanted, like, serving), *trained),
         tokens=_tokens(wanted, expected, notes),
         unique_tokens=wanted.unique_tokens,
         serve_tokens=float(wanted.serve_tokens),
@@ -80,6 +75,13 @@ def question(on: str, wanted: Wanted) -> Question:
         training=training,
         notes=tuple(notes),
     )
+
+
+def _limits(wanted: Wanted, device: Accelerator) -> list[Limit]:
+    """What was asked, and the memory of the device."""
+    room_bytes = memory_for_use_bytes(device)
+    memory = Limit("memory_bytes", float(min(wanted.memory_bytes or room_bytes, room_bytes)))
+    return [memory, *(Limit(n, float(most)) for n in BUDGETS if (most := getattr(wanted, n)) is not None)]
 
 
 def _filled(wanted: Wanted) -> float | None:
