@@ -125,7 +125,9 @@ def _why(best: dict[str, Any], model: Model, loss: float | None, asked: Question
     said = (
         said or [f"{name} {best[name]:,} for {size:,}" for name, size in _other_sizes(best, own)] or ["the same shape"]
     )
-    if loss is not None and abs(loss - best["loss"]) < TIE:
+    if own.vocab != best["vocab"]:
+        said.append("per token of another vocabulary, so the losses hardly compare")
+    elif loss is not None and abs(loss - best["loss"]) < TIE:
         said.append("the losses are a tie")
     return "; ".join(said)
 
