@@ -63,6 +63,19 @@ def test_intervals_hold_what_they_say(rows: Any) -> None:
 
 def test_every_row_is_predicted_by_its_recipe_or_says_why_not(section: Any, rows: Any) -> None:
     assert [] == [row.id for row in rows if row.excluded]
-    case = next(section.cases(REFERENCE))
+    case = next(section.readings(REFERENCE))
     (unknown,) = section._rows("elsewhere/c4/cosine/c4", [case])
     assert "level is unknown" in unknown.excluded
+
+
+def test_a_row_that_is_no_run_is_excluded_with_its_line_and_reason(section: Any, tmp_path: Path) -> None:
+    head, first, *_ = next(REFERENCE.glob("gemstones*.csv")).read_text("utf-8").splitlines()
+    values = dict(zip(head.split(","), first.split(","), strict=True))
+    broken = [values | wrong for wrong in ({"loss": ""}, {"tokens": "nan"}, {"d_model": "-1"})]
+    lines = [head, first, *(",".join(row.values()) for row in broken)]
+    (tmp_path / "gemstones_more.csv").write_text("\n".join(lines), "utf-8")
+    good, bad = [], []
+    for row in section.rows(tmp_path):
+        (bad if row.excluded else good).append(row)
+    assert 1 == len(good)
+    assert [f"gemstones_more.csv line {n}" for n in (3, 4, 5)] == [row.id for row in bad]
