@@ -57,17 +57,14 @@ def repeated(terms: Iterable[tuple[Any, Any]]) -> Any:
     """
     sums: list[list[Any]] = []
     for n, x in terms:
-        same = next((each for each in sums if each[0] is n or (isinstance(n, int) and _is_int(each[0], n))), None)
-        if same is None:
-            sums.append([n, x])
+        for same in sums:
+            if same[0] is n or (isinstance(n, int) and isinstance(same[0], int) and n == same[0]):
+                same[1] = same[1] + x
+                break
         else:
-            same[1] = same[1] + x
+            sums.append([n, x])
     products = [n * x for n, x in sums]
     return sum(products[1:], start=products[0]) if products else 0
-
-
-def _is_int(a: Any, b: int) -> bool:
-    return isinstance(a, int) and a == b
 
 
 def longer(a: Real, b: Real, sharpness: float) -> Real:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from deepwide.answers.limits import LONGEST_CONTEXT, whole
-from deepwide.answers.load import PREFILL_CHUNK, Load
+from deepwide.answers.load import Load
 from deepwide.answers.memory import memory, memory_parts
 from deepwide.answers.models import Model, find_model
 from deepwide.architecture.sizes import sizes
@@ -16,6 +16,7 @@ from deepwide.cost.inference.engine import DEFAULT_RUNTIME, STORED_AS, Engine, e
 from deepwide.cost.inference.passes import Seconds
 from deepwide.cost.inference.serving import Requests, mixed_prompt_s, prompt_passes, serving_token_s, token_passes
 from deepwide.cost.inference.speculation import Speculation, speculated
+from deepwide.cost.memory import PREFILL_CHUNK
 from deepwide.cost.precision import cache_bits, precision
 from deepwide.errors import BadInput
 from deepwide.facts.accelerators import Accelerator, accelerator, memory_for_use_bytes

@@ -6,11 +6,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from deepwide.answers.limits import whole
-from deepwide.cost.memory import OPTIMIZERS
+from deepwide.cost.memory import OPTIMIZERS, PREFILL_CHUNK
 from deepwide.cost.precision import cache_bits, precision
 from deepwide.errors import BadInput, did_you_mean
 
-PREFILL_CHUNK = 2048  # tokens that a serving engine takes at once; longer prompts go through in pieces
 DEFAULT_CONTEXT = 4096
 SEARCHED_CONTEXT = 2**27  # where the search for the largest context ends, for models that state none
 LARGEST_BATCH = 2**20

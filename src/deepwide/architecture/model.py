@@ -128,3 +128,8 @@ class Architecture:
     def main(self) -> Stack:
         """The stack that writes the output: the decoder where there is one."""
         return self.stacks[-1]
+
+    @property
+    def lone_decoder(self) -> bool:
+        """Whether it is a decoder of text and nothing else."""
+        return len(self.stacks) == 1 and self.main.causal

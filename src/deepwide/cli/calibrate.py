@@ -11,7 +11,7 @@ from deepwide import units
 from deepwide.answers.calibrate.calibrated import Calibration, Point
 from deepwide.cli.calibrate_loss import loss
 from deepwide.cli.options import AcceleratorName
-from deepwide.cli.output import json_option, notes, print_json, title
+from deepwide.cli.output import json_option, kept_in, measures, notes, print_json, title
 
 LONGEST_RUN = 90
 PHASES = {"step": "a step", "decode": "each further token", "prefill": "a prompt", "serving": "a token under load"}
@@ -104,8 +104,7 @@ def _draw(answer: Calibration) -> None:
         answer.runtime, f"{answer.kind} on {answer.accelerator} in {answer.format}, corrected by {runs} measured runs"
     )
     _runs(answer)
-    for name, value, rest in _measures(answer):
-        click.echo(f"  {name:<28}{value:>16}   {click.style(rest, dim=True)}".rstrip())
+    measures(_measures(answer), 28, 16)
     click.echo()
     if answer.changed:
         click.echo("  constants that moved the times most")
@@ -113,10 +112,7 @@ def _draw(answer: Calibration) -> None:
         name, _, values = each.partition(" ")
         click.echo(f"    {name:<22}{values.replace('->', '→')}")
     click.echo(f"\n  from {answer.start}")
-    if answer.out:
-        click.echo(f"  written to {answer.out}: predict with --runtime {answer.out}")
-    else:
-        click.echo("  nothing was written: --out mine.toml keeps it")
+    kept_in(answer.out, "--runtime")
     click.echo()
     notes(answer.notes)
 

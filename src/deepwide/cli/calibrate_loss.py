@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from deepwide import units
-from deepwide.cli.output import json_option, notes, print_json, title
+from deepwide.cli.output import json_option, kept_in, measures, notes, print_json, title
 
 if TYPE_CHECKING:
     from deepwide.answers.calibrate.loss import Freedom, LossCalibration, RunLoss
@@ -56,16 +56,13 @@ def loss(runs: str, law: str, refit: Freedom, out: str | None, as_json: bool) ->
 def _draw(answer: LossCalibration) -> None:
     title(f"{answer.law} law", f"its {answer.fitted} fitted to {answer.rows} losses of {answer.shapes} shapes")
     _runs(answer)
-    for name, value, rest in _measures(answer):
-        click.echo(f"  {name:<28}{value:>16}   {click.style(rest, dim=True)}".rstrip())
+    measures(_measures(answer), 28, 16)
     for member, constants in answer.constants.items():
         click.echo(f"\n  {member}")
         for name, number in constants.items():
             click.echo(f"    {name:<22}{number:>12.5g}")
-    if answer.out:
-        click.echo(f"\n  written to {answer.out}: predict with --law {answer.out}")
-    else:
-        click.echo("\n  nothing was written: --out mine.toml keeps it")
+    click.echo()
+    kept_in(answer.out, "--law")
     click.echo()
     notes(answer.notes)
 

@@ -66,6 +66,18 @@ def wrapped(text: str, indent: int) -> str:
     return f"\n{' ' * indent}".join(lines)
 
 
+def measures(lines: Iterable[tuple[str, str, str]], name_width: int, value_width: int) -> None:
+    """Lines of a name, a value set to the right, and what there is to say of it."""
+    for name, value, rest in lines:
+        click.echo(f"  {name:<{name_width}}{value:>{value_width}}   {click.style(rest, dim=True)}".rstrip())
+
+
+def kept_in(out: str, option: str) -> None:
+    """Where a calibration was written and which option takes it; or how to keep it."""
+    where = f"written to {out}: predict with {option} {out}" if out else "nothing was written: --out mine.toml keeps it"
+    click.echo(f"  {where}")
+
+
 def title(name: str, rest: str) -> None:
     """The headline of an answer: the model in bold, then what it is."""
     click.echo(f"{click.style(name, bold=True)}  {rest}\n")

@@ -11,7 +11,7 @@ from deepwide import units
 from deepwide.answers.loss import Loss, predict_loss
 from deepwide.answers.models import find_model
 from deepwide.cli.options import ModelName, Number, reading_options
-from deepwide.cli.output import json_option, notes, print_json, title, wrapped
+from deepwide.cli.output import json_option, measures, notes, print_json, title, wrapped
 from deepwide.quality.budget import Point
 
 NAME, VALUE = 18, 12  # widths of columns
@@ -50,8 +50,7 @@ def _draw(answer: Loss) -> None:
     title(answer.model, f"{units.count(answer.parameters)} parameters after {units.count(answer.tokens)} tokens")
     if answer.loss is not None:
         _headline(answer)
-        for name, middle, rest in _measures(answer):
-            click.echo(f"  {name:<{NAME}}{middle:>{VALUE}}   {click.style(rest, dim=True)}".rstrip())
+        measures(_measures(answer), NAME, VALUE)
         click.echo()
         _others(answer)
     for reason in answer.reasons:

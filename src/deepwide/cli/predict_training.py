@@ -12,7 +12,7 @@ from deepwide.answers.models import find_model
 from deepwide.answers.training import Training, predict_training
 from deepwide.answers.training.plan_verdict import PARTS
 from deepwide.cli.options import AcceleratorName, ModelName, Number, reading_options
-from deepwide.cli.output import bar, json_option, notes, print_fitting, title, wrapped
+from deepwide.cli.output import bar, json_option, measures, notes, print_fitting, title, wrapped
 
 SHOWN_SHARE = 0.0005  # parts that round to 0.0% are left out
 BAR = 24
@@ -57,8 +57,7 @@ def _draw(answer: Training) -> None:
     each = f"{answer.devices:,} × {answer.on}"
     title(answer.model, f"{what} on {each} · {answer.runtime} · {run.precision}")
     _verdict(answer)
-    for name, middle, rest in _measures(answer):
-        click.echo(f"  {name:<{MEASURE}}{middle:>{MIDDLE}}   {click.style(rest, dim=True)}".rstrip())
+    measures(_measures(answer), MEASURE, MIDDLE)
     click.echo()
     _spent(answer)
     _runners_up(answer)

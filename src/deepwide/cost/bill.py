@@ -20,6 +20,7 @@ from deepwide.facts.bills import Part, chip, grid, quote, server_parts
 from deepwide.units import Num, Real
 
 HOUR_S = 3600
+DAY_S = 24 * HOUR_S
 LIFETIME_H = 5 * 365 * 24  # of a server: LLMCarbon, embodied.py
 SERVER_DEVICES = 8  # accelerators in the server of embodied.toml: XLM had 512 V100 in 64
 FLOPS = 6  # of training, for each active parameter and token: 2 forward, 4 backward

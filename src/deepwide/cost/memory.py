@@ -21,6 +21,7 @@ from deepwide.units import Num
 CONTEXT_BYTES = 512 * 2**20
 COMMUNICATION_BYTES = 384 * 2**20
 LORA_TARGETS = ("query", "key", "value", "output", "gate", "up", "down")
+PREFILL_CHUNK = 2048  # tokens that a serving engine takes at once; longer prompts go through in pieces
 ADAPTER_BYTES = 4  # an adapter, its gradient and each of its two moments are kept in fp32
 
 

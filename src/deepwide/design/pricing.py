@@ -13,9 +13,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from deepwide.architecture.flops import context_flops, token_flops
 from deepwide.architecture.ledger import Ledger, lower
 from deepwide.arithmetic import largest, least, repeated
+from deepwide.cost.bill import DAY_S
 from deepwide.cost.inference.engine import Engine
 from deepwide.cost.inference.passes import Work, forward
-from deepwide.cost.memory import cached_elements_per_token, inference_activation_bytes, overhead_bytes, shards
+from deepwide.cost.memory import (
+    PREFILL_CHUNK,
+    cached_elements_per_token,
+    inference_activation_bytes,
+    overhead_bytes,
+    shards,
+)
 from deepwide.cost.training.engine import Engine as TrainingEngine
 from deepwide.cost.training.memory import peak_training_bytes
 from deepwide.cost.training.memory_habits import MemoryHabits
@@ -32,9 +39,7 @@ from deepwide.units import Real
 if TYPE_CHECKING:
     from deepwide.architecture.model import Architecture
 
-DAY_S = 86_400
 PASSES = 3  # over the model for each token trained on: one forward, and twice its work backward
-PREFILL_CHUNK = 2048  # tokens of a prompt that a serving engine takes at once
 MOST_EPOCHS = 40.0  # the data-constrained law was fitted up to 44 epochs (arXiv:2305.16264)
 
 
@@ -55,7 +60,6 @@ class Cluster:
     usd_per_s, kg_per_s   of all devices together, None where unknown
     """
 
-    devices: int
     plans: tuple[Plan, ...]
     engine: TrainingEngine
     habits: MemoryHabits
@@ -101,9 +105,9 @@ class Purpose:
 def priced(purpose: Purpose, block: Block) -> dict[str, Any]:
     """A block's columns, each as narrow as what it depends on. Sizes are those of the whole model, times in seconds.
 
-    parameters, active, tokens, loss, decode_s, memory_bytes [on one device], kv_cache_bytes_per_token, flops [training
-    and serving]; with a cluster step_s, days, usd, kg_co2e, train_memory_bytes, plan [its number]; with a `usual` shape
-    to compare with, slowness; ttft_s where it is limited.
+    parameters, tokens, loss, decode_s, memory_bytes [on one device], kv_cache_bytes_per_token, flops [training and
+    serving]; with a cluster step_s, days, usd, kg_co2e, train_memory_bytes; with a `usual` shape to compare with,
+    slowness; ttft_s where it is limited.
     """
     architecture = template(purpose.space, block)
     ledger = lower(architecture)
@@ -112,7 +116,7 @@ def priced(purpose: Purpose, block: Block) -> dict[str, Any]:
         "parameters": ledger.parameters(),
         "memory_bytes": serving_bytes(ledger, serving),
         "kv_cache_bytes_per_token": cached_elements_per_token(ledger) * on.cache_bytes,
-        "decode_s": forward(ledger, _decoding(serving), on).total_s,
+        "decode_s": decode_s(ledger, serving),
     }
     if purpose.most("ttft_s") is not None:
         reading = Work(tokens=serving.context, batch=serving.batch, tp=serving.tp, prompt=True)
@@ -123,8 +127,11 @@ def priced(purpose: Purpose, block: Block) -> dict[str, Any]:
     return {**columns, "loss": _loss(purpose, architecture, ledger, columns["tokens"])}
 
 
-def _decoding(serving: Serving) -> Work:
-    return Work(past=serving.context, batch=serving.batch, tp=serving.tp)
+def decode_s(ledger: Ledger, serving: Serving, stream: str = "decoder") -> Real:
+    """A token of every sequence, all tokens in view."""
+    return forward(
+        ledger, Work(past=serving.context, batch=serving.batch, tp=serving.tp), serving.engine, stream
+    ).total_s
 
 
 def _loss(purpose: Purpose, architecture: Architecture, ledger: Ledger, tokens: Real) -> Real:
@@ -168,10 +175,9 @@ def _trained(purpose: Purpose, architecture: Architecture, ledger: Ledger) -> di
         rates = {"days": 1 / DAY_S, "usd": cluster.usd_per_s, "kg_co2e": cluster.kg_per_s}
         per_token |= {name: made["step_s"] * (rate / together) for name, rate in rates.items() if rate is not None}
     tokens = purpose.tokens if purpose.tokens is not None else _most_tokens(purpose, per_token, fixed)
-    spent = {
-        name: value * tokens + fixed[name] if name in fixed else value * tokens for name, value in per_token.items()
-    }
-    return {**made, **spent, "tokens": tokens}
+    spent = {name: value * tokens for name, value in per_token.items()}
+    served = {name: spent[name] + more for name, more in fixed.items()}
+    return {**made, **spent, **served, "tokens": tokens}
 
 
 def _most_tokens(purpose: Purpose, per_token: dict[str, Real], fixed: dict[str, Real]) -> Real:

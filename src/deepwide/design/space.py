@@ -223,7 +223,8 @@ def uneven(family: str) -> bool:
         read_config({"model_type": family}, changes={**sizes, "layers": layers}, where="design")
         for layers in (24, np.array([24.0]))
     )
-    told = [(lower(each).parameters(), [cache.window for cache in lower(each).caches]) for each in (one, many)]
+    ledgers = lower(one), lower(many)
+    told = [(ledger.parameters(), [cache.window for cache in ledger.caches]) for ledger in ledgers]
     return len(one.main.runs) > 1 or told[0] != told[1]
 
 

@@ -174,7 +174,8 @@ def _answer(asked: Question, found: Tally, seconds: float, rows: int, tolerance:
 
 def _no_design(asked: Question, found: Tally) -> NoDesign:
     """What cannot be met and by how much, and the nearest that can: a smaller shape, or one under wider limits."""
-    misses, least = missed(asked, alone(asked, row(found.nearest)))
+    least = alone(asked, row(found.nearest))
+    misses = missed(asked, least)
     nearest = alone(asked, row(found.best)) if found.best else least
     size = "" if asked.purpose.filled is None else f" of about {units.count(asked.wanted.parameters or 0)} parameters"
     said = f"none of {found.counted:,} shapes{size} keeps to every limit: {'; '.join(each.words for each in misses)}"

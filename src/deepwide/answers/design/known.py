@@ -12,8 +12,8 @@ from deepwide.answers.design.question import Question
 from deepwide.answers.loss import predicted
 from deepwide.answers.models import Model, find_model
 from deepwide.architecture.sizes import Sizes, int_or_none, sizes
-from deepwide.cost.inference.passes import Work, forward
 from deepwide.cost.memory import cached_elements_per_token
+from deepwide.design.pricing import decode_s
 from deepwide.quality.shape import TIE
 
 SHOWN = 3
@@ -68,7 +68,7 @@ def _decoders() -> tuple[ListedModel, ...]:
 
 def _decodes(name: str) -> bool:
     architecture = find_model(name).described()
-    return len(architecture.stacks) == 1 and architecture.main.causal and sizes(architecture).heads is not None
+    return architecture.lone_decoder and sizes(architecture).heads is not None
 
 
 def _distance(row: ListedModel, best: dict[str, Any]) -> float:
@@ -83,8 +83,7 @@ def _distance(row: ListedModel, best: dict[str, Any]) -> float:
 def _beside(asked: Question, best: dict[str, Any], model: Model) -> KnownModel:
     purpose = asked.purpose
     own, serving = sizes(model.described()), purpose.serving
-    work = Work(past=serving.context, batch=serving.batch, tp=serving.tp)
-    decode_s = float(forward(model.ledger, work, serving.engine, model.described().main.name).total_s)
+    token_s = float(decode_s(model.ledger, serving, model.described().main.name))
     quality, _ = predicted(model, best["tokens"], purpose.unique_tokens)
     loss = float(quality.loss) if quality else None
     return KnownModel(
@@ -96,9 +95,9 @@ def _beside(asked: Question, best: dict[str, Any], model: Model) -> KnownModel:
         kv_heads=int_or_none(own.kv_heads),
         ffn=int_or_none(own.ffn),
         loss=loss,
-        decode_s=decode_s,
+        decode_s=token_s,
         loss_less=None if loss is None else loss - best["loss"],
-        decode_less=1 - best["decode_s"] / decode_s,
+        decode_less=1 - best["decode_s"] / token_s,
         why=_why(best, model, loss, asked),
     )
 

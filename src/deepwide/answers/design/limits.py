@@ -117,8 +117,8 @@ def _around(space: Space, best: dict[str, Any]) -> Space:
     return replace(space, layers=part(space.layers, best["layers"]), hidden=part(space.hidden, best["hidden"]))
 
 
-def missed(asked: Question, nearest: dict[str, Any]) -> tuple[tuple[Missed, ...], dict[str, Any]]:
-    """The limits that a shape does not meet, the worst first; and that shape."""
+def missed(asked: Question, nearest: dict[str, Any]) -> tuple[Missed, ...]:
+    """The limits that a shape does not meet, the worst first."""
     rows = []
     for limit in asked.purpose.limits:
         needs = float(nearest[limit.column])
@@ -126,7 +126,7 @@ def missed(asked: Question, nearest: dict[str, Any]) -> tuple[tuple[Missed, ...]
             name, written = NAMES[limit.column]
             words = f"{name}: {written(needs)} where {written(limit.most)} is the most ({needs / limit.most:.3g} times)"
             rows.append(Missed(limit=limit.column, words=words, most=limit.most, needs=needs, times=needs / limit.most))
-    return tuple(sorted(rows, key=lambda each: -each.times)), nearest
+    return tuple(sorted(rows, key=lambda each: -each.times))
 
 
 def unmet(found: Tally) -> bool:

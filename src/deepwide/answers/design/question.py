@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from deepwide.answers.design.space import as_large, model_to_be_like, space_of, unlike
-from deepwide.answers.design.training import TOKENS_PER_PARAMETER, cluster_of, expected_size
-from deepwide.answers.design.wanted import BUDGETS, Wanted, checked
+from deepwide.answers.design.training import cluster_of, expected_size
+from deepwide.answers.design.wanted import BUDGETS, OTHER_BUDGETS, Wanted, checked
 from deepwide.answers.models import Model
+from deepwide.answers.shape import TOKENS_PER_PARAMETER
 from deepwide.answers.training.run import Setting
 from deepwide.architecture.ledger import lower
 from deepwide.cost.inference.engine import driven
-from deepwide.cost.inference.passes import Work, forward
-from deepwide.design.pricing import Limit, Purpose, Serving
+from deepwide.design.pricing import Limit, Purpose, Serving, decode_s
 from deepwide.design.space import Block, Kind, Mixture, Space, template
 from deepwide.design.usual import FFN_RATIO, HEAD_DIM, Usual, usual
 from deepwide.facts.accelerators import Accelerator, accelerator, memory_for_use_bytes
@@ -33,7 +33,6 @@ class Question:
     device: Accelerator
     purpose: Purpose
     like: Model | None
-    expected: float
     training: Setting | None
     notes: tuple[str, ...] = ()
 
@@ -71,7 +70,6 @@ def question(on: str, wanted: Wanted) -> Question:
         device=device,
         purpose=purpose,
         like=like,
-        expected=expected,
         training=training,
         notes=tuple(notes),
     )
@@ -86,7 +84,7 @@ def _limits(wanted: Wanted, device: Accelerator) -> list[Limit]:
 
 def _filled(wanted: Wanted) -> float | None:
     """What a budget of parameters alone asks for: a model of about that size, not any that is smaller."""
-    if wanted.parameters is None or any(getattr(wanted, name) is not None for name in BUDGETS if name != "parameters"):
+    if wanted.parameters is None or wanted.gives(*OTHER_BUDGETS):
         return None
     return FILLED_SHARE * wanted.parameters
 
@@ -113,8 +111,7 @@ def _usual(space: Space, serving: Serving) -> Usual:
         kind = Kind(int(HEAD_DIM), 1, None, space.vocabs[0], Mixture())
         block = Block(kind, np.zeros_like(hidden), layers, hidden, heads, kv_heads, FFN_RATIO * hidden)
         ledger = lower(template(space, block))
-        work = Work(past=serving.context, batch=serving.batch, tp=serving.tp)
-        return ledger.parameters(), forward(ledger, work, serving.engine).total_s
+        return ledger.parameters(), decode_s(ledger, serving)
 
     return usual(measure)
 
@@ -126,16 +123,14 @@ def _speed(wanted: Wanted, like: Model | None, serving: Serving) -> list[Limit]:
         return given
     if like is None:
         return [*given, Limit("slowness", 1.0)]
-    work = Work(past=serving.context, batch=serving.batch, tp=serving.tp)
-    taken = forward(like.ledger, work, serving.engine, like.described().main.name).total_s
-    return [*given, Limit("decode_s", float(taken))]
+    return [*given, Limit("decode_s", float(decode_s(like.ledger, serving, like.described().main.name)))]
 
 
 def _tokens(wanted: Wanted, expected: float, notes: list[str]) -> float | None:
     """Tokens to train on, where the limits do not decide them."""
     if wanted.tokens is not None:
         return float(wanted.tokens)
-    if any(getattr(wanted, name) is not None for name in BUDGETS if name != "parameters"):
+    if wanted.gives(*OTHER_BUDGETS):
         return None
     tokens = float(round(TOKENS_PER_PARAMETER * expected))
     notes.append(f"tokens={tokens:.3g} assumed: {TOKENS_PER_PARAMETER} per parameter of the budget; see --tokens")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from deepwide.answers.design.question import Question
 from deepwide.answers.loss import predicted
 from deepwide.answers.models import find_model
+from deepwide.answers.shape import WEIGHT_BYTES
 from deepwide.answers.training import predict_training
 from deepwide.design.front import Columns
 from deepwide.design.pricing import Purpose, priced
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 SIZES = ("layers", "hidden", "heads", "kv_heads", "head_dim", "ffn", "vocab", "experts", "active_experts")
 SPEED = ("decode_s", "ttft_s", "slowness")  # what limits on speed are limits of
 LONGEST_FRONT = 60
-WEIGHT_BYTES = 2  # shapes are searched in 16 bits
 TRAINING = ("plan_words", "plan", "step_s", "mfu", "memory_bytes", "days", "usd", "kwh", "kg_co2e", "low", "high")
 
 
@@ -67,15 +66,9 @@ def any_speed(purpose: Purpose) -> Purpose:
 
 
 def table(asked: Question, columns: Columns, marks: int, best: dict[str, Any]) -> tuple[dict[str, Any], ...]:
-    """Shapes of one size from deep to wide, the recommended among them, each with how far it is behind in loss."""
+    """Shapes of one size from deep to wide, the recommended among them; each a tie with the lowest loss or behind."""
     chosen = [alone(asked, row(columns, i)) for i in deep_to_wide(columns, marks, best["aspect"])] if columns else []
     rows = sorted([*chosen, best], key=lambda each: float(each["aspect"]))
-    return judged(rows)
-
-
-def judged(rows: Iterable[dict[str, Any]]) -> tuple[dict[str, Any], ...]:
-    """The rows, each with its verdict on loss: a tie, or how much worse than the lowest of them."""
-    rows = list(rows)
     lowest = min(each["loss"] for each in rows)
     behind = [each["loss"] - lowest for each in rows]
     return tuple({**r, "verdict": "tie" if gap < TIE else f"+{gap:.3f}"} for r, gap in zip(rows, behind, strict=True))
@@ -141,7 +134,7 @@ def best_plan(asked: Question, best: dict[str, Any]) -> dict[str, Any] | None:
         best["model"],
         on=asked.device.name,
         devices=run.devices,
-        tokens=max(1, round(best["tokens"])),
+        tokens=best["tokens"],
         sequence=run.sequence,
         global_batch=run.global_batch,
         runtime=run.runtime,

@@ -25,8 +25,7 @@ def model_to_be_like(wanted: Wanted) -> Model | None:
         raise BadInput(f"like={wanted.like!r} must be the name of a model or of a family, such as llama-3-8b or qwen3")
     family = "," not in wanted.like and not known(wanted.like) and _is_family(wanted.like)
     model = find_model(f"like={wanted.like},{SMALL}" if family else wanted.like)
-    architecture = model.described()
-    if len(architecture.stacks) > 1 or not architecture.main.causal:
+    if not model.described().lone_decoder:
         raise BadInput(f"like={wanted.like}: a design is a decoder of text, such as llama-3-8b or the family qwen3")
     return None if family else model
 
@@ -43,7 +42,7 @@ def _is_family(name: str) -> bool:
 
 def as_large(wanted: Wanted, like: Model) -> Wanted:
     """The size of the model to be like, where no budget is given."""
-    if all(getattr(wanted, name) is None for name in BUDGETS):
+    if not wanted.gives(*BUDGETS):
         wanted = replace(wanted, parameters=int(like.ledger.parameters()))
     return wanted
 

@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import replace
 
 from deepwide.answers.design.wanted import OF_TRAINING, Wanted
 from deepwide.answers.models import Model, find_model
+from deepwide.answers.shape import TOKENS_PER_PARAMETER
 from deepwide.answers.training.plan_verdict import recommended
-from deepwide.answers.training.run import Run, Setting, setting
-from deepwide.cost.bill import bill
+from deepwide.answers.training.run import LONGEST_DEFAULT, Run, Setting, setting
+from deepwide.cost.bill import DAY_S, bill
 from deepwide.cost.training.engine import peak_flops_per_s
 from deepwide.cost.training.plan import Plan
 from deepwide.cost.training.plans import search
-from deepwide.design.pricing import DAY_S, Cluster
+from deepwide.design.pricing import Cluster
 from deepwide.design.space import Space, spelled
 from deepwide.design.usual import FFN_RATIO, HEAD_DIM, usual_aspect
 from deepwide.errors import BadInput
 from deepwide.facts.accelerators import Accelerator
+from deepwide.quality.trained import FLOPS_PER_PARAMETER
 
-TOKENS_PER_PARAMETER = 20  # the compute-optimal ratio of Hoffmann et al. 2022, arXiv:2203.15556
 USUAL_EFFICIENCY = 0.4  # of the peak, where only an order of magnitude of the size is wanted
 PLANNED_SIZES = (1.0, 0.25)  # of the expected size: shapes in between take the faster of the two plans
-LONGEST_SEQUENCE = 8192
 
 
 def expected_size(wanted: Wanted, device: Accelerator) -> float:
@@ -34,24 +33,16 @@ def expected_size(wanted: Wanted, device: Accelerator) -> float:
     if wanted.parameters is not None:
         return float(wanted.parameters)
     spent = [wanted.flops] if wanted.flops is not None else []
-    if wanted.devices is not None and any(getattr(wanted, name) is not None for name in ("days", "usd", "kg_co2e")):
-        rate = wanted.devices * peak_flops_per_s(device, "bf16") * USUAL_EFFICIENCY
-        priced_s = bill(
-            accelerator=device,
-            devices=wanted.devices,
-            seconds=1.0,
-            usd_per_device_hour=wanted.usd_per_hour,
-            grid=wanted.grid,
-        )
-        costs = {"days": 1 / DAY_S, "usd": priced_s.usd, "kg_co2e": priced_s.kg_co2e}
-        for name, cost in costs.items():
+    if wanted.devices is not None and wanted.gives(*OF_TRAINING):
+        flops_per_s = wanted.devices * peak_flops_per_s(device, "bf16") * USUAL_EFFICIENCY
+        for name, each_s in _rates(wanted, device).items():
             if (most := getattr(wanted, name)) is not None:
-                if cost is None:
+                if each_s is None:
                     raise BadInput(f"{name}: nothing is known that would give it for {device.name}; see --usd-per-hour")
-                spent.append(most / float(cost) * rate)
+                spent.append(most / each_s * flops_per_s)
     if wanted.tokens is not None:
-        return min(spent) / 6 / wanted.tokens
-    return math.sqrt(min(spent) / 6 / TOKENS_PER_PARAMETER)
+        return min(spent) / FLOPS_PER_PARAMETER / wanted.tokens
+    return math.sqrt(min(spent) / FLOPS_PER_PARAMETER / TOKENS_PER_PARAMETER)
 
 
 def cluster_of(
@@ -67,7 +58,7 @@ def cluster_of(
         first = first or asked
         found = search(asked.task)
         plan = recommended(asked.task, found)
-        if plan is None and found.nearest is not None and _limited(wanted) and not plans:
+        if plan is None and found.nearest is not None and wanted.gives(*OF_TRAINING) and not plans:
             plan = found.nearest.plan
         if plan is not None and plan not in plans:
             plans.append(plan)
@@ -75,9 +66,8 @@ def cluster_of(
         notes.append(f"no training times: a model of this size does not train on {wanted.devices} × {device.name}")
         return None, None, space
     job, task = first.task.job, first.task
-    rates = _rates(first)
+    rates = _rates(wanted, device)
     cluster = Cluster(
-        devices=wanted.devices,
         plans=tuple(plans),
         engine=task.engine,
         habits=task.habits,
@@ -90,14 +80,10 @@ def cluster_of(
     return first, cluster, replace(space, tp=max(space.tp, max(int(plan.tp) for plan in plans)))
 
 
-def _limited(wanted: Wanted) -> bool:
-    return any(getattr(wanted, name) is not None for name in OF_TRAINING)
-
-
 def _training(model: Model, device: Accelerator, wanted: Wanted) -> Setting:
     run = Run(
         devices=wanted.devices or 1,
-        sequence=wanted.sequence or min(wanted.context, LONGEST_SEQUENCE),
+        sequence=wanted.sequence or min(wanted.context, LONGEST_DEFAULT),
         global_batch=wanted.global_batch,
         runtime=wanted.runtime,
         usd_per_hour=wanted.usd_per_hour,
@@ -106,18 +92,17 @@ def _training(model: Model, device: Accelerator, wanted: Wanted) -> Setting:
     return setting(model, device, run)
 
 
-def _rates(asked: Setting) -> Mapping[str, float | None]:
-    """Money and carbon of all devices for one second."""
-    run = asked.run
+def _rates(wanted: Wanted, device: Accelerator) -> dict[str, float | None]:
+    """What one second of all devices takes of the limits on training; None where nothing is known."""
     second = bill(
-        accelerator=asked.device,
-        devices=run.devices,
+        accelerator=device,
+        devices=wanted.devices or 1,
         seconds=1.0,
-        usd_per_device_hour=run.usd_per_hour,
-        pue=run.pue,
-        grid=run.grid,
+        usd_per_device_hour=wanted.usd_per_hour,
+        grid=wanted.grid,
     )
-    return {name: None if (v := getattr(second, name)) is None else float(v) for name in ("usd", "kg_co2e")}
+    billed = {name: None if (v := getattr(second, name)) is None else float(v) for name in ("usd", "kg_co2e")}
+    return {"days": 1 / DAY_S, **billed}
 
 
 def _usual_model(space: Space, parameters: float) -> str:
@@ -125,7 +110,8 @@ def _usual_model(space: Space, parameters: float) -> str:
     import numpy as np
 
     head_dim, step = int(HEAD_DIM), int(np.lcm(space.multiple, int(HEAD_DIM)))
-    each = (2 + 2 * min(1.0, 8 / max(1, parameters**0.2))) + 3 * FFN_RATIO
+    kv_share = min(1.0, 8 / max(1, parameters**0.2))  # KV width over hidden, about: it falls as models grow
+    each = 2 + 2 * kv_share + 3 * FFN_RATIO  # parameters of a layer over hidden^2
     aspect = float(usual_aspect(parameters))
     hidden = max(step, round((parameters * aspect / each) ** (1 / 3) / step) * step)
     heads = hidden // head_dim

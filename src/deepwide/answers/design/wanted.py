@@ -13,8 +13,9 @@ from deepwide.errors import BadInput
 SMALLEST_BUDGET, LARGEST_BUDGET = 10**6, 10**13
 WIDEST, DEEPEST = 2**17, 4096
 LEAST_SPENT, MOST_SPENT = 1e-12, 1e60  # of seconds, days, dollars, kilograms, FLOPs: shares of them stay finite
-BUDGETS = ("parameters", "flops", "days", "usd", "kg_co2e")
 OF_TRAINING = ("days", "usd", "kg_co2e")
+OTHER_BUDGETS = ("flops", *OF_TRAINING)
+BUDGETS = ("parameters", *OTHER_BUDGETS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +66,10 @@ class Wanted:
     usd_per_hour: float | None = None
     grid: str | float = "world"
 
+    def gives(self, *names: str) -> bool:
+        """Whether any of these is given."""
+        return any(getattr(self, name) is not None for name in names)
+
 
 def checked(wanted: Wanted) -> Wanted:
     """Numbers within bounds, ranges the right way round."""
@@ -81,7 +86,7 @@ def checked(wanted: Wanted) -> Wanted:
     for name, (low, high) in bounds.items():
         if getattr(wanted, name) is not None:
             whole(name, getattr(wanted, name), low, high)
-    for name in ("flops", "days", "usd", "kg_co2e", "memory_bytes", "decode_s", "ttft_s"):
+    for name in (*OTHER_BUDGETS, "memory_bytes", "decode_s", "ttft_s"):
         value = getattr(wanted, name)
         if value is not None and not (isinstance(value, int | float) and LEAST_SPENT <= value <= MOST_SPENT):
             shown = "a number of more than 60 digits" if isinstance(value, int) and value > MOST_SPENT else repr(value)
@@ -97,7 +102,7 @@ def checked(wanted: Wanted) -> Wanted:
             raise BadInput(f"ffn_ratios={ratio} must lie between 0.25 and 64: FFN width over hidden size")
     for each in _several("experts", wanted.experts):
         mixture(each)
-    if all(getattr(wanted, name) is None for name in BUDGETS) and not wanted.like:
+    if not wanted.gives(*BUDGETS) and not wanted.like:
         raise BadInput(
             "parameters: give a budget: --parameters 10B, --flops 1e22, --days 30 with --devices, or --like MODEL"
         )

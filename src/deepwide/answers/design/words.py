@@ -25,9 +25,13 @@ def reason(asked: Question, best: dict[str, Any], limits: tuple[LimitRow, ...], 
 
 def _fast(asked: Question, best: dict[str, Any]) -> str:
     purpose = asked.purpose
-    if purpose.most("slowness") is not None:
-        usual = usual_aspect(best["parameters"])
-        return f" and decode no slower than the usual shape of their size (hidden / layers {float(usual):.0f})"
+    if (most := purpose.most("slowness")) is not None:
+        usual = f"the usual shape of their size (hidden / layers {float(usual_aspect(best['parameters'])):.0f})"
+        return (
+            f" and decode no slower than {usual}"
+            if most == 1
+            else f" and take at most {most:g} times as long as {usual}"
+        )
     if asked.wanted.decode_s is None and asked.like is not None and not asked.wanted.any_speed:
         return f" and decode no slower than {asked.like.name} ({units.duration(purpose.most('decode_s') or 0.0)})"
     return ""

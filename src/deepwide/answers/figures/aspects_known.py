@@ -37,7 +37,7 @@ def catalogue_aspects() -> tuple[Aspect, ...]:
     return tuple(
         shape
         for fact, model in known
-        if model.architecture and len(model.architecture.stacks) == 1 and model.architecture.main.causal
+        if model.architecture and model.architecture.lone_decoder
         if not (shape := aspect_of(model, fact.year)).experts
     )
 

@@ -122,7 +122,7 @@ def predicted(
 def unsayable(model: Model) -> tuple[str, ...]:
     """Why no law speaks of this model; nothing where one does."""
     architecture = model.described()
-    if len(architecture.stacks) > 1 or not architecture.main.causal:
+    if not architecture.lone_decoder:
         return ("no loss: the laws were fitted on decoders of text alone",)
     if not model.ledger.body_parameters() or not architecture.main.layers:
         return ("no loss: a model without layers has no shape",)

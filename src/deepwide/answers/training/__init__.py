@@ -23,7 +23,7 @@ from deepwide.answers.training.plan_verdict import (
     runners_up,
 )
 from deepwide.answers.training.run import Run, Setting, setting
-from deepwide.cost.bill import Bill, bill
+from deepwide.cost.bill import DAY_S, Bill, bill
 from deepwide.cost.training.engine import peak_flops_per_s
 from deepwide.cost.training.memory import StageMemory
 from deepwide.cost.training.plans import Found, search
@@ -31,7 +31,6 @@ from deepwide.cost.training.plans_flops import MFU_CONVENTION, hardware_flops, m
 from deepwide.errors import BadInput
 from deepwide.facts.accelerators import accelerator
 
-DAY_S = 86_400
 BILLED = ("usd", "kwh", "kg_co2e", "embodied_kg_co2e")
 RATES = ("tokens_per_s", "tokens_per_s_per_device", "mfu")
 

@@ -178,7 +178,7 @@ def _head(r: Forward, architecture: Architecture, x: Tensor) -> Tensor:
 
 def _loss(r: Forward, architecture: Architecture, logits: Tensor) -> None:
     """Cross-entropy: a decoder alone shifts the labels and takes the logits to float32; others mostly do neither."""
-    t, alone = r.tape, architecture.main.causal and len(architecture.stacks) == 1
+    t, alone = r.tape, architecture.lone_decoder
     if r.habit.capped_logits:
         t.keep(logits)
     raised = alone if r.habit.float32_loss is None else r.habit.float32_loss
