@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 from deepwide.answers.places import holds_a_model, json_table, looks_like_a_file, on_disk, printable, readable
 from deepwide.architecture.ledger import Ledger, lower
 from deepwide.architecture.model import Architecture
+from deepwide.architecture.sizes import bodies, sizes
 from deepwide.errors import BadInput
 from deepwide.facts.models import known, model_fact
 from deepwide.formats import shorthand
@@ -75,8 +76,40 @@ def _from_nothing(text: str, changes: dict[str, Any], like: str) -> Model:
     if "vocab" not in shape:
         shape["vocab"] = declared(family).get("vocab_size", FALLBACK_VOCAB)
         notes.append(f"vocab={shape['vocab']} assumed: the family's own")
-    architecture = read_config({"model_type": family}, changes=shape, where=text)
-    return _model(text, f"shorthand, family {family}", replace(architecture, name=text), notes=tuple(notes))
+    read = partial(read_config, {"model_type": family}, where=text)
+    architecture = read(changes=shape)
+    if "expert_ffn" not in shape and _keeps_experts(architecture, shape["ffn"]):
+        shape, notes = _with_experts(changes, shape, notes, read)
+        architecture = read(changes=shape)
+    shorthand.refuse_unused(shape, read)
+    said = (*notes, *_unused_sizes(shape, architecture, read))
+    return _model(text, f"shorthand, family {family}", replace(architecture, name=text), notes=said)
+
+
+def _keeps_experts(architecture: Architecture, ffn: int) -> bool:
+    """Whether there are experts, and not of the width that was asked for."""
+    return any(hasattr(body, "experts") and getattr(body, "ffn", ffn) != ffn for body in bodies(architecture))
+
+
+def _with_experts(
+    changes: Mapping[str, Any], shape: dict[str, Any], notes: list[str], read: Callable[..., Architecture]
+) -> tuple[dict[str, Any], list[str]]:
+    """A shape with the width of its experts, where the family states it apart: its own share of hidden.
+
+    Where there is no network besides, a width of the network can only mean that of its experts.
+    """
+    try:
+        usual = read(changes={})
+        width, alone = _expert_ffn(usual, read)
+    except BadInput:  # what the family falls back to is no model by itself
+        return shape, notes
+    if not width:
+        return shape, notes
+    if alone and "ffn" in changes:
+        return {**shape, "expert_ffn": changes["ffn"]}, notes
+    width = shorthand.in_proportion(width, shape["hidden"], int(usual.main.hidden))
+    said = f"expert_ffn={width} assumed: the family's own share of hidden"
+    return {**shape, "expert_ffn": width}, [*(n for n in notes if not (alone and n.startswith("ffn="))), said]
 
 
 def _from_catalogue(name: str, like: str, instantiate: bool) -> Model:
@@ -124,31 +157,38 @@ def _changed(base: Model, text: str, changes: dict[str, Any], like: str) -> Mode
     """A known model with some sizes changed; the rest follows in its own proportions."""
     if not changes:
         return base
-    from deepwide.architecture.sizes import sizes
     from deepwide.formats.huggingface import read_config
 
     read = partial(read_config, base.config or {}, like=changes.pop("like", like), where=text)
     own = sizes(base.described())
     base_sizes = {name: getattr(own, name) or 0 for name in ("hidden", "heads", "kv_heads", "head_dim", "ffn")}
-    base_sizes["expert_ffn"], alone = _expert_ffn(base, read)
+    base_sizes["expert_ffn"], alone = _expert_ffn(base.described(), read)
     if alone:  # a width of the network can only mean that of its experts
         base_sizes["ffn"] = 0
         changes = {**({"expert_ffn": changes.pop("ffn")} if "ffn" in changes else {}), **changes}
     shape, notes = shorthand.carried(changes, base_sizes) if base_sizes["heads"] else (changes, [])
     architecture = read(changes=shape)
+    shorthand.refuse_unused(shape, read)
+    said = (*base.notes, *notes, *_unused_sizes(shape, architecture, read))
+    return replace(_model(text, base.source, replace(architecture, name=text), notes=said), config=base.config)
+
+
+def _unused_sizes(
+    shape: Mapping[str, Any], architecture: Architecture, read: Callable[..., Architecture]
+) -> Iterator[str]:
+    """Sizes of a shape that the model has no part for, each in words."""
     for name in sorted(MAY_BE_MISSING & shape.keys()):
-        if read(changes={other: value for other, value in shape.items() if other != name}) == architecture:
-            notes.append(f"{name}={shape[name]} changes nothing in this model")
-    return replace(
-        _model(text, base.source, replace(architecture, name=text), notes=(*base.notes, *notes)), config=base.config
-    )
+        try:
+            without = read(changes={other: value for other, value in shape.items() if other != name})
+        except BadInput:  # the rest of the shape cannot do without it
+            continue
+        if without == architecture:
+            yield f"{name}={shape[name]} changes nothing in this model"
 
 
-def _expert_ffn(base: Model, read: Callable[..., Architecture]) -> tuple[int, bool]:
+def _expert_ffn(architecture: Architecture, read: Callable[..., Architecture]) -> tuple[int, bool]:
     """The width of the experts where the family states it apart, else 0; and whether there is no network besides."""
-    from deepwide.architecture.sizes import bodies
-
-    networks = [body for body in bodies(base.described()) if hasattr(body, "ffn")]
+    networks = [body for body in bodies(architecture) if hasattr(body, "ffn")]
     widths = [int(body.ffn) for body in networks if hasattr(body, "experts")]
     if not widths or read(changes={"expert_ffn": 2 * widths[0]}) == read(changes={}):
         return 0, False
@@ -157,8 +197,6 @@ def _expert_ffn(base: Model, read: Callable[..., Architecture]) -> tuple[int, bo
 
 def _warnings(architecture: Architecture) -> tuple[str, ...]:
     """What is legal but unwise about a shape."""
-    from deepwide.architecture.sizes import sizes
-
     head_dim = sizes(architecture).head_dim
     if head_dim is not None and head_dim < NARROW_HEAD:
         return (

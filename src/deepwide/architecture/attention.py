@@ -28,6 +28,7 @@ class Attention:
                       the number of its tokens where it is fixed
     shared_kv         keys and values are another layer's
     value_is_key      values are the keys, without a projection of their own
+    one_projection    queries, keys and values are one and the same: the query matrix makes them all (kv_heads = heads)
     inputs, outputs   widths that are read and written where they are not the hidden size
     joined            width that the output matrix reads where it is not that of the heads together
     value_width       width that values are projected from where it is not that of the keys
@@ -51,6 +52,7 @@ class Attention:
     key_rows: Num | None = None
     shared_kv: bool = False
     value_is_key: bool = False
+    one_projection: bool = False
     inputs: Num | None = None
     outputs: Num | None = None
     joined: Num | None = None
@@ -70,12 +72,16 @@ def attention(at: Site, a: Attention) -> None:
 
     query [hidden, heads * head_dim]        key [hidden, kv_heads * head_dim]
     value [hidden, kv_heads * value_dim]    output [heads * value_dim, hidden]
+    With `one_projection` there are query and output alone, and a token leaves heads * head_dim numbers in the cache.
     """
     at.part = "attention"
     value_dim = a.head_dim if a.value_dim is None else a.value_dim
     source = at.hidden if a.inputs is None else a.inputs
     at.matrix("query", source, a.heads * a.head_dim, bias="q" in a.bias, split="column")
-    if not a.shared_kv:
+    if a.one_projection:
+        _value_norm(at, a, value_dim)
+        at.cache(a.name, a.heads * a.head_dim, heads=a.heads, window=a.window)
+    elif not a.shared_kv:
         _keys_and_values(at, a, source, value_dim)
     if a.gate:
         width = a.heads * value_dim if a.gate == "width" else a.heads
@@ -99,13 +105,17 @@ def _keys_and_values(at: Site, a: Attention, source: Num, value_dim: Num) -> Non
     if not a.value_is_key:
         values = width if a.value_width is None else a.value_width
         at.matrix("value", values, a.kv_heads * value_dim, bias="v" in a.bias, split="column", stream=stream, rows=rows)
-    if a.value_norm and a.value_norm.vectors:
-        norm(at, a.value_norm, value_dim, "value_norm")
+    _value_norm(at, a, value_dim)
     held = a.kv_heads * (a.head_dim + value_dim)
     if a.key_rows is None:
         at.cache(a.name, held, heads=a.kv_heads, window=a.window, stream=a.keys)
     else:
         at.cache(a.name, held * a.key_rows, heads=a.kv_heads, fixed=True, stream=a.keys)
+
+
+def _value_norm(at: Site, a: Attention, value_dim: Num) -> None:
+    if a.value_norm and a.value_norm.vectors:
+        norm(at, a.value_norm, value_dim, "value_norm")
 
 
 def _query_key_norm(at: Site, a: Attention, n: Norm) -> None:

@@ -40,6 +40,7 @@ Body: TypeAlias = "Mixer | FeedForward | Experts | Small | Assembly | Beside"
 class Branch:
     """One residual branch: x + after(body(before(x))), or after(x + body(x)) when `after_sum` (post-norm).
 
+    Where it is not `residual`, what it makes takes the place of x: after(body(before(x))).
     `body` does the work between the norms `before` and `after`, where it has them; `extra` is what it owns besides.
     `owned` is set where its layers share weights that exist so many times only (Zamba's transformer block).
     """
@@ -48,6 +49,7 @@ class Branch:
     before: Norm | None = None
     after: Norm | None = None
     after_sum: bool = False
+    residual: bool = True
     extra: tuple[Small, ...] = ()
     owned: Num | None = None
 

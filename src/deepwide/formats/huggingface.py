@@ -14,6 +14,7 @@ from deepwide.errors import BadInput
 from deepwide.formats import families
 from deepwide.formats.defaults import declared
 from deepwide.formats.fields import Fields
+from deepwide.formats.shorthand import ABLATIONS
 
 
 def read_config(
@@ -42,16 +43,34 @@ def read_config(
         notes.append(f"model_type is missing; read as {model_type}")
     if not isinstance(model_type, str) or not model_type:
         raise BadInput(f"{where}: model_type is missing; name a family with --like FAMILY")
-    rule = families.rule(model_type)
+    rule, changes = families.rule(model_type), spread(changes or {})
     asked = {"architecture": architecture or named, "task": task, "model_type": model_type}
     fields = Fields(
         config=config,
         rule=rule,
         defaults=declared(model_type) or declared(rule.get("like", "")),
-        changes={**asked, **(changes or {})},
+        changes={**asked, **changes},
         where=where,
         notes=notes,
     )
     fields.refuse_unread()
     model: Architecture = rule["reader"](fields)
-    return model
+    left_out = [name for name in ABLATIONS if changes.get(name)]
+    if not left_out:
+        return model
+    from deepwide.architecture.ablations import ablated
+
+    return ablated(model, left_out)
+
+
+def spread(changes: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The user's changes, `biased` spread over the questions that it answers: all matrices of layers have one, or none.
+
+    >>> spread({"layers": 2, "biased": False})
+    {'layers': 2, 'attention_bias': '', 'ffn_bias': False, 'expert_bias': False}
+    """
+    if "biased" not in changes:
+        return changes
+    biased = changes["biased"]
+    rest = {name: value for name, value in changes.items() if name != "biased"}
+    return {**rest, "attention_bias": "qkvo" if biased else "", "ffn_bias": biased, "expert_bias": biased}

@@ -5,7 +5,8 @@ What is left out follows a stated rule, and the answer says so.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from deepwide.architecture.model import Architecture, Small, Stack
@@ -28,7 +29,25 @@ SIZES = (
     "expert_ffn",
     "shared_experts",
 )
-FLAGS = {"tied": ("tied", True), "untied": ("tied", False), "gated": ("gated", True), "plain": ("gated", False)}
+CHOICES = {
+    "positions": ("rotary", "learned", "sinusoidal", "alibi", "none"),
+    "norm": ("rms", "layer", "layer_no_bias"),
+    "norms": ("pre", "post", "sandwich", "after", "parallel"),
+    "activation": ("silu", "gelu", "gelu_new", "gelu_pytorch_tanh", "relu", "relu2", "tanh"),
+}
+OF_SCORES = ("rotary", "alibi")  # positions that act on the scores of attention and nowhere else
+ABLATIONS = ("no_residual", "no_norm", "shared_qkv")
+FLAGS: dict[str, tuple[str, bool]] = {
+    "tied": ("tied", True),
+    "untied": ("tied", False),
+    "gated": ("gated", True),
+    "plain": ("gated", False),
+    "qk_norm": ("qk_norm", True),
+    "no_qk_norm": ("qk_norm", False),
+    "biased": ("biased", True),
+    "unbiased": ("biased", False),
+    **{name: (name, True) for name in ABLATIONS},
+}
 HEAD_DIM = 128  # the commonest head width among published decoders of 1B parameters and more
 FFN_MULTIPLE = 256  # Llama's own rounding of 8/3 hidden (arXiv:2302.13971, reference code)
 
@@ -56,13 +75,59 @@ def _change(word: str) -> tuple[str, Any]:
         return FLAGS[name]
     if name == "like":
         return name, value
+    if name in CHOICES:
+        if value not in CHOICES[name]:
+            known = CHOICES[name]
+            raise BadInput(f"{name}={value}: no such choice{did_you_mean(value, known)}; known: {', '.join(known)}")
+        return name, value
     if name not in SIZES or not sign:
-        known = (*SIZES, "like", *FLAGS)
+        known = (*SIZES, "like", *CHOICES, *FLAGS)
         raise BadInput(f"{word!r} is not a change{did_you_mean(name, known)}; known: {', '.join(known)}")
     size = parse_count(value, name)
     if size < 0 or (size == 0 and name in ("layers", "hidden", "heads", "kv_heads", "head_dim", "vocab")):
         raise BadInput(f"{name}={value} must be at least 1")
     return name, size
+
+
+def refuse_unused(changes: Mapping[str, Any], read: Callable[..., Architecture]) -> None:
+    """Refuses a choice that the family has no part for: with it the model is as without it, whatever the choice is.
+
+    `read` makes the architecture of some changes. A choice that merely says what the family does anyway passes.
+    """
+    if changes.get("positions") in OF_SCORES and not _attends(read(changes=changes)):
+        raise BadInput(f"positions={changes['positions']} act on attention, and this model has none; leave it out")
+    for name in (*CHOICES, *dict.fromkeys(field for field, _ in FLAGS.values())):
+        if name not in changes or name in ABLATIONS:
+            continue
+        values = (None, changes[name], *(v for v in CHOICES.get(name, (True, False)) if v != changes[name]))
+        if len({_told_apart(changes, name, value, read) for value in values[:2]}) > 1:
+            continue
+        if len({_told_apart(changes, name, value, read) for value in values}) == 1:
+            word = f"{name}={changes[name]}" if name in CHOICES else _flag(name, changes[name])
+            raise BadInput(
+                f"{word} changes nothing in this model, which has no part that it could change; leave it out"
+            )
+
+
+def _attends(architecture: Architecture) -> bool:
+    from deepwide.architecture.ledger import lower
+
+    return any(op.kind == "attention" for op in lower(architecture).ops)
+
+
+def _flag(name: str, value: bool) -> str:
+    return next(word for word, said in FLAGS.items() if said == (name, value))
+
+
+def _told_apart(
+    changes: Mapping[str, Any], name: str, value: Any, read: Callable[..., Architecture]
+) -> Architecture | str:
+    """The model with this value of a choice, or without the choice where it is None; or why there is none."""
+    others = {n: v for n, v in changes.items() if n != name and n not in ABLATIONS}
+    try:
+        return replace(read(changes=others if value is None else {**others, name: value}), notes=())
+    except BadInput as refusal:
+        return str(refusal)
 
 
 def single_layer(text: str) -> Architecture | None:
@@ -100,6 +165,8 @@ def completed(changes: Mapping[str, Any], gated: bool) -> tuple[dict[str, Any], 
         notes.append(f"heads={shape['heads']} assumed: hidden / {head_dim}")
     if "kv_heads" not in shape:
         shape["kv_heads"] = shape["heads"]
+    if "head_dim" not in shape and shape["heads"] and shape["hidden"] % shape["heads"] == 0:
+        shape["head_dim"] = shape["hidden"] // shape["heads"]
     if "ffn" not in shape:
         shape["ffn"] = ffn_for(shape["hidden"]) if shape.get("gated", gated) else 4 * shape["hidden"]
         rule = f"8/3 hidden, rounded up to {FFN_MULTIPLE}" if shape.get("gated", gated) else "4 hidden"
@@ -139,11 +206,16 @@ def carried(changes: Mapping[str, Any], base: Mapping[str, int]) -> tuple[dict[s
         notes.append(f"kv_heads={shape['kv_heads']} follow the heads")
     for name in ("ffn", "expert_ffn"):
         if hidden != base["hidden"] and name not in shape and base.get(name):
-            shape[name] = max(1, round(base[name] * hidden / base["hidden"] / 64)) * 64
+            shape[name] = in_proportion(base[name], hidden, base["hidden"])
             notes.append(
                 f"{name}={shape[name]} follows the width: {base[name] / base['hidden']:.3g} hidden, as in the model"
             )
     return shape, notes
+
+
+def in_proportion(width: int, hidden: int, usual: int) -> int:
+    """The width of a network at another hidden size than its `usual` one: the same share of it, in steps of 64."""
+    return max(1, round(width * hidden / usual / 64)) * 64
 
 
 def _groups(heads: int, per_group: int, base_groups: int) -> int:

@@ -16,9 +16,13 @@ from __future__ import annotations
 
 from deepwide.architecture.model import Architecture, Small, Stack
 from deepwide.architecture.parts import Head, NormLayer, Positions, TokenEmbedding
+from deepwide.errors import BadInput
 from deepwide.formats.fields import Fields
 from deepwide.formats.readers.assembled import assembled, note_other_head
-from deepwide.formats.readers.layers import layer_runs, norm
+from deepwide.formats.readers.layers import final_norm, kept, layer_runs, norm, own
+from deepwide.units import Num
+
+TABLES = ("learned", "sinusoidal")  # positions that are rows of a table
 
 
 def decoder(c: Fields) -> Architecture:
@@ -33,7 +37,7 @@ def decoder(c: Fields) -> Architecture:
 def decoder_stack(c: Fields, name: str = "decoder", causal: bool = True) -> Stack:
     """The layers, with the final norm."""
     runs, order = layer_runs(c)
-    after = (NormLayer(norm=norm(c), name="final_norm"),) if c.flag("final_norm", True) else ()
+    after = (NormLayer(norm=norm(c), name="final_norm"),) if final_norm(c) else ()
     return Stack(
         name=name, hidden=c.number("hidden"), runs=runs, order=order, after=(*after, *c("after", ())), causal=causal
     )
@@ -45,15 +49,41 @@ def embedding(c: Fields) -> tuple[Small, ...]:
         TokenEmbedding(vocab=c.number("embedding_vocab", c.number("vocab")), width=c.maybe("embedding_width"))
     ]
     kind = c.text("positions", "rotary")
-    if kind in ("learned", "sinusoidal"):
+    if chosen := chosen_positions(c, "rotary"):
+        parts.append(chosen)
+    elif kind in TABLES:
         rows = c.number("position_rows", c("context")) + c.number("position_offset", 0)
         parts.append(Positions(kind=kind, rows=rows, stored=c.flag("stored_positions", True)))
     else:
         parts.append(Positions(kind=kind))
     if c.flag("embedding_norm"):
         parts.append(NormLayer(norm=norm(c), name="norm"))
-    parts.extend(c("embedding_extra", ()))
+    parts.extend(kept(c, c("embedding_extra", ())))
     return tuple(parts)
+
+
+def chosen_positions(c: Fields, usual: str, width: Num | None = None) -> Positions | None:
+    """The positions that the user chose against the family's own, which are `usual` unless it says so; else None.
+
+    A table has a row for each token of the context; a computed one is no parameter.
+    """
+    if "positions" not in c.changes or (family := own(c, "positions", usual)) == (kind := c.text("positions")):
+        return None
+    if family not in (*TABLES, "rotary", "alibi", "none") and not _tables_alone(c):
+        raise BadInput(f"{c.where}: positions={kind} cannot be: this family's {family} positions are in its attention")
+    if kind not in TABLES:
+        return Positions(kind=kind)
+    if c.maybe("context") is None:
+        raise BadInput(f"{c.where}: positions={kind} needs a context; add for instance context=1024")
+    if not c.has("context"):
+        c.notes.append(f"context={c('context')} assumed: the family's own")
+    return Positions(kind=kind, rows=c.positive("context"), width=width, stored=False)
+
+
+def _tables_alone(c: Fields) -> bool:
+    """Whether the family's relative positions are tables beside its layers, which can be left out."""
+    extra = (c(name, ()) for name in ("embedding_extra", "layer_extra"))
+    return any(getattr(small, "part", "") == "position" for parts in extra if not callable(parts) for small in parts)
 
 
 def head(c: Fields) -> tuple[Small, ...]:

@@ -28,8 +28,8 @@ from deepwide.architecture.parts import LAYER, Head, NormLayer, Positions, Token
 from deepwide.errors import BadInput
 from deepwide.formats.fields import Fields
 from deepwide.formats.readers.assembled import assembled, note_other_head
-from deepwide.formats.readers.decoder import decoder_stack
-from deepwide.formats.readers.layers import FULL, NORMS, attention, norm
+from deepwide.formats.readers.decoder import TABLES, chosen_positions, decoder_stack
+from deepwide.formats.readers.layers import FULL, NORMS, attention, kept, norm
 
 LANGUAGE_HEADS = ("ForMaskedLM", "ForCausalLM", "LMHeadModel", "WithLMHead", "GenerationDecoder")
 CAUSAL_HEADS = ("ForCausalLM", "BertLMHeadModel", "GenerationDecoder")
@@ -62,7 +62,9 @@ def embedding(c: Fields) -> tuple[Small, ...]:
     width = c.maybe("embedding_width")
     parts: list[Small] = [TokenEmbedding(vocab=c.number("vocab"), width=width)]
     kind = c.text("positions", "learned")
-    if kind in ("learned", "sinusoidal"):
+    if chosen := chosen_positions(c, "learned", width):
+        parts.append(chosen)
+    elif kind in TABLES:
         rows = c.number("context") + c.number("position_offset", 0)
         parts.append(Positions(kind=kind, rows=rows, width=c.maybe("position_width", width)))
     else:
@@ -70,7 +72,7 @@ def embedding(c: Fields) -> tuple[Small, ...]:
     types = c.number("types", 0)
     if hasattr(types, "dtype") or types:
         parts.append(Table(name="types", rows=types, width=c.maybe("types_width", width)))
-    parts.extend(c("embedding_extra", ()))
+    parts.extend(kept(c, c("embedding_extra", ())))
     if c.flag("embedding_norm", True):
         parts.append(NormLayer(norm=norm(c), width=None if c.flag("projected_before_norm") else width))
     if width is not None and (c.flag("always_projected") or not _same(width, c.number("hidden"))):
@@ -106,7 +108,7 @@ def head(c: Fields) -> tuple[Small, ...]:
 
 
 def _head_norm(c: Fields) -> Any:
-    choice = c("head_norm", LAYER)
+    choice = norm(c) if "norm" in c.changes else c("head_norm", LAYER)
     return NORMS[choice] if isinstance(choice, str) else choice
 
 

@@ -19,6 +19,7 @@ A family differs from another only in its answers (`families/`) to the questions
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from deepwide.architecture.attention import Attention
@@ -35,6 +36,11 @@ Extra: TypeAlias = Callable[[Fields, str, str], tuple[Small, ...]]
 NORMS = {"rms": RMS, "layer": LAYER, "layer_no_bias": LAYER_NO_BIAS, "none": Norm(kind="layer", scale=False)}
 FULL, SLIDING, LINEAR = "full_attention", "sliding_attention", "linear_attention"
 DENSE, SPARSE = "dense", "sparse"
+
+
+def own(c: Fields, name: str, otherwise: Any = None) -> Any:
+    """What the family or the config says, whatever the user changed it to."""
+    return replace(c, changes={n: v for n, v in c.changes.items() if n != name})(name, otherwise)
 
 
 def norm(c: Fields) -> Norm:
@@ -78,7 +84,7 @@ def layer_builder(c: Fields) -> Callable[[str, str], Layer]:
 
     The family's builders are asked for once, since a rule may have to walk all layers to list them.
     """
-    mixers, ffns, cross, habits = c("mixers", {}), c("ffns", {}), c.rule.get("cross"), c("norms", "pre")
+    mixers, ffns, cross, habits = c("mixers", {}), c("ffns", {}), c.rule.get("cross"), norm_habit(c)
 
     def build(mixer_kind: str, ffn_kind: str) -> Layer:
         mixer = mixers.get(mixer_kind, attention)(c, mixer_kind)
@@ -86,7 +92,7 @@ def layer_builder(c: Fields) -> Callable[[str, str], Layer]:
         across = cross(c) if cross else None
         bodies: tuple[Body, ...] = tuple(body for body in (mixer, across, network) if body is not None)
         extra = c("layer_extra", ())
-        extra = extra(c, mixer_kind, ffn_kind) if callable(extra) else extra
+        extra = kept(c, extra(c, mixer_kind, ffn_kind) if callable(extra) else extra)
         habit = habits[mixer_kind] if isinstance(habits, dict) else habits
         return Layer(branches=arranged(c, bodies, habit), parallel=habit.startswith("parallel"), extra=extra)
 
@@ -96,6 +102,33 @@ def layer_builder(c: Fields) -> Callable[[str, str], Layer]:
 def for_kinds(extra: Extra) -> Callable[[Fields], Extra]:
     """What a layer owns besides, where it depends on its kinds: the answer to `layer_extra` is then a function."""
     return lambda c: extra
+
+
+def norm_habit(c: Fields) -> Any:
+    """Where norms stand (see `arranged`): as the user wishes, unless the parts of a layer bring their own."""
+    habit = c("norms", "pre")
+    if "norms" in c.changes and (usual := own(c, "norms", "pre")) != habit and usual in ("inside", "none"):
+        raise BadInput(f"{c.where}: norms={habit} cannot be: the parts of this family's layers bring their own norms")
+    return habit
+
+
+def final_norm(c: Fields) -> bool:
+    """Whether a norm follows the last layer: layers that end in one have none, so it changes with the user's habit."""
+    asked = c.flag("final_norm", True)
+    if "norms" not in c.changes:
+        return asked
+    post = c("norms") == "post"
+    if post == (own(c, "norms", "pre") == "post") or asked != post:
+        return asked
+    c.notes.append(f"norms={c('norms')}: {'no' if post else 'a'} norm follows the last layer")
+    return not post
+
+
+def kept(c: Fields, extra: tuple[Small, ...]) -> tuple[Small, ...]:
+    """What a family owns besides, less its tables of relative positions where the user chose other positions."""
+    if "positions" not in c.changes or own(c, "positions") == c.changes["positions"]:
+        return extra
+    return tuple(small for small in extra if getattr(small, "part", "") != "position")
 
 
 def arranged(c: Fields, bodies: tuple[Body, ...], habit: str) -> tuple[Branch, ...]:
@@ -120,6 +153,8 @@ def attention(c: Fields, kind: str = FULL) -> Attention:
     """The family's softmax attention; `kind` says whether this layer looks through a window."""
     heads, head_dim = attention_heads(c)
     qk_norm = c("qk_norm")
+    if qk_norm is True and "qk_norm" in c.changes:
+        qk_norm = own(c, "qk_norm") or True  # a family that has one keeps its own kind
     return Attention(
         heads=heads,
         kv_heads=kv_heads(c, heads),
