@@ -20,10 +20,13 @@ if TYPE_CHECKING:  # what a type checker and an editor see; nothing is loaded
     from deepwide.answers.count import count
     from deepwide.answers.design import design
     from deepwide.answers.explain import explain
+    from deepwide.answers.generate import generate
     from deepwide.answers.inference import predict_inference
     from deepwide.answers.loss import predict_loss
     from deepwide.answers.memory import memory
     from deepwide.answers.models import find_model
+    from deepwide.answers.runs import compare_runs, export_runs, run, runs
+    from deepwide.answers.train import resume, train
     from deepwide.answers.training import predict_training
 
 QUESTIONS = {
@@ -40,21 +43,35 @@ QUESTIONS = {
     "calibrate_training": "deepwide.answers.calibrate",
     "calibrate_inference": "deepwide.answers.calibrate",
     "calibrate_loss": "deepwide.answers.calibrate.loss",
+    "train": "deepwide.answers.train",
+    "resume": "deepwide.answers.train",
+    "generate": "deepwide.answers.generate",
+    "runs": "deepwide.answers.runs",
+    "run": "deepwide.answers.runs",
+    "compare_runs": "deepwide.answers.runs",
+    "export_runs": "deepwide.answers.runs",
 }
 __all__ = [
     "calibrate_inference",
     "calibrate_loss",
     "calibrate_training",
     "compare",
+    "compare_runs",
     "count",
     "design",
     "explain",
+    "export_runs",
     "find_model",
+    "generate",
     "memory",
     "models",
     "predict_inference",
     "predict_loss",
     "predict_training",
+    "resume",
+    "run",
+    "runs",
+    "train",
 ]
 
 

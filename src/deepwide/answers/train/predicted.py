@@ -1,0 +1,112 @@
+"""What a training will take on this machine, by deepwide's own predictor, from what the machine was measured to do.
+
+The predictor is the one of `deepwide predict training`; only its accelerator is this machine, and its constants are
+those of the lab's own loop.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from deepwide.answers.models import Model
+from deepwide.architecture.flops import Pass, backward_flops, forward_flops
+from deepwide.cost.training.engine import Engine, engine
+from deepwide.cost.training.plan import Job, Plan
+from deepwide.cost.training.step import step_time
+from deepwide.facts.accelerators import Accelerator
+from deepwide.facts.training import TrainingConstants
+
+if TYPE_CHECKING:
+    from deepwide.lab.kernels import Kernels
+    from deepwide.lab.machine import Speeds
+    from deepwide.lab.training import Recipe
+
+LAYER_CALLS = 45  # operations that the lab launches for one layer forward
+STEP_CALLS = 400  # and once a step: the loss, clipping, the optimiser
+SPREAD = 2.0  # nine of ten runs are expected within this factor, as long as nothing was fitted to this machine
+# Of a plain loop on one device: plausible shares of what was measured, fitted to no shape.
+CONSTANTS = TrainingConstants(
+    compute_efficiency=0.8,
+    head_efficiency=0.6,
+    attention_efficiency=0.3,
+    expert_efficiency=0.7,
+    memory_efficiency=1.0,
+    elementwise_passes=4.0,
+    expert_passes=4.0,
+    score_passes=0.0,
+    layer_launch_s=0.0,
+    expert_launch_s=0.0,
+    micro_batch_s=0.0,
+    step_s=0.0,
+    optimizer_passes=1.0,
+    near_efficiency=1.0,
+    far_efficiency=1.0,
+    hop_s=1e-5,
+    tensor_exposed=1.0,
+    pipeline_exposed=1.0,
+    data_exposed=1.0,
+    context_exposed=1.0,
+    expert_exposed=1.0,
+    jitter_share=0.0,
+    gradient_bytes=4.0,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expected:
+    """A run as it is predicted, before its first step; `low` and `high` of each number are a factor SPREAD away.
+
+    mfu               share of the measured peak, by `flops_per_token`: causal attention, forward and backward
+    """
+
+    step_s: float
+    tokens_per_s: float
+    seconds: float
+    mfu: float
+    flops_per_token: float
+    peak_flops_per_s: float
+
+    def to_dict(self) -> dict[str, dict[str, float]]:
+        """The numbers that the run will be measured by, each with its range."""
+        told = {"step_s": self.step_s, "tokens_per_s": self.tokens_per_s, "seconds": self.seconds, "mfu": self.mfu}
+        return {name: {"value": of, "low": of / SPREAD, "high": of * SPREAD} for name, of in told.items()}
+
+    def mfu_at(self, tokens_per_s: float) -> float:
+        """The share of the measured peak that a speed amounts to."""
+        return tokens_per_s * self.flops_per_token / self.peak_flops_per_s
+
+
+def expected(model: Model, recipe: Recipe, kernels: Kernels, speeds: Speeds) -> Expected:
+    """The run on this machine, computing this way."""
+    job = Job(
+        ledger=model.ledger,
+        layers=sum(stack.layers for stack in model.described().stacks),
+        sequence=recipe.context,
+        global_batch=recipe.batch,
+    )
+    step_s = float(step_time(job, Plan(micro_batch=recipe.batch // recipe.accumulate), _engine(kernels, speeds)).step_s)
+    work = Pass(tokens=recipe.context, batch=recipe.batch)
+    flops = float(forward_flops(model.ledger, work) + backward_flops(model.ledger, work))
+    return Expected(
+        step_s=step_s,
+        tokens_per_s=recipe.tokens_per_step / step_s,
+        seconds=recipe.total_steps * step_s,
+        mfu=flops / step_s / speeds.flops_per_s,
+        flops_per_token=flops / recipe.tokens_per_step,
+        peak_flops_per_s=speeds.flops_per_s,
+    )
+
+
+def _engine(kernels: Kernels, speeds: Speeds) -> Engine:
+    """This machine as the predictor sees it."""
+    device = Accelerator(
+        name="this",
+        memory_bytes=1,
+        bandwidth_bytes_per_s=speeds.bytes_per_s,
+        peak_flops_per_s={kernels.dtype: speeds.flops_per_s},
+        source="measured before the run",
+        confidence="measured",
+    )
+    launched = replace(CONSTANTS, layer_launch_s=LAYER_CALLS * speeds.call_s, step_s=STEP_CALLS * speeds.call_s)
+    return engine(device, launched, kernels.dtype)

@@ -1,0 +1,76 @@
+"""What is asked of a training: the model, the text, the recipe; and what was left out, by stated defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deepwide.answers.models import Model, find_model
+from deepwide.architecture.model import Architecture
+from deepwide.errors import BadInput
+
+if TYPE_CHECKING:
+    from deepwide.lab.data import Corpus
+    from deepwide.lab.training import Recipe
+
+DEFAULT_MODEL = "like=llama,layers=4,hidden=128,heads=4"
+DEFAULT_TOKENS = 2_000_000  # about two minutes of the default model on two cores
+OBJECTIVES = {("decoder",): "next", ("encoder",): "masked", ("encoder", "decoder"): "sequence"}
+DATA = ".data"  # prepared tokens lie there, beside the runs that share them
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """A training with all its defaults filled in."""
+
+    model: Model
+    corpus: Corpus
+    recipe: Recipe
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What had to be assumed about the model and the text."""
+        return (*self.model.notes, *self.corpus.notes)
+
+
+def setting(model: str, data: str, tokenizer: str, root: Path, asked: Mapping[str, Any]) -> Setting:
+    """The model, the corpus and the recipe; the model's vocabulary is the tokeniser's unless it states one."""
+    from deepwide.lab.data import prepare
+
+    text = model or DEFAULT_MODEL
+    objective = asked.get("objective") or objective_of(find_model(with_vocab(text, 256)).described())
+    corpus = prepare(data, folder=root / DATA, tokenizer=tokenizer)
+    found = find_model(with_vocab(text, corpus.vocab))
+    if found.described().vocab < corpus.vocab:
+        raise BadInput(
+            f"vocab={found.described().vocab} is less than the {corpus.vocab} tokens of tokenizer={tokenizer!r}; leave "
+            f"vocab out, or give vocab={corpus.vocab}"
+        )
+    return Setting(model=found, corpus=corpus, recipe=_recipe({**asked, "objective": objective}, corpus))
+
+
+def with_vocab(text: str, vocab: int) -> str:
+    """The model's text with a vocabulary, where it states none: `gpt2` is trained on the tokens there are."""
+    return text if "vocab=" in text.replace(" ", "") else f"{text},vocab={vocab}"
+
+
+def objective_of(architecture: Architecture) -> str:
+    """What a model of these stacks learns: the next token, hidden tokens, or a sequence from another."""
+    stacks = tuple(stack.name for stack in architecture.stacks)
+    if stacks not in OBJECTIVES:
+        raise BadInput(f"stacks {', '.join(stacks)} cannot be trained; the lab trains encoders and decoders of text")
+    return OBJECTIVES[stacks]
+
+
+def _recipe(asked: Mapping[str, Any], corpus: Corpus) -> Recipe:
+    from deepwide.lab.feed import pair_context
+    from deepwide.lab.training import recipe_from_dict
+
+    given = {name: value for name, value in asked.items() if value is not None}
+    if given.get("steps") is None and given.get("tokens") is None:
+        given["tokens"] = DEFAULT_TOKENS
+    if corpus.kind == "pairs":
+        given["context"] = pair_context(corpus)
+    return recipe_from_dict(given)

@@ -1,0 +1,160 @@
+"""The kernel policy: how a model computes on this machine, chosen by trying it.
+
+Which way is quickest cannot be told from the name of a processor: bfloat16 is four times the default fp32 path on one
+and forty times slower on another. So one layer of the very model, at its own shape, is run forward and backward each
+way for a fraction of a second, and the quickest is kept with the run: a resumed run computes as it began.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from itertools import product
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from deepwide.errors import BadInput, did_you_mean
+from deepwide.lab.network import Transformer
+from deepwide.lab.network.attend import KERNELS
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+MATMULS = {"default": "highest", "onednn": "medium"}  # how PyTorch calls the precision that lets oneDNN do it
+PROBE_S = 0.3  # for all ways together, once they are warm
+HOPELESS = 5.0  # so many times slower than the quickest at the first try, and a way is not tried again
+PROBE_FLOPS = 4e9  # of one try: larger models are tried on fewer tokens
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kernels:
+    """One way to compute.
+
+    dtype             of the activations: fp32 or bf16; weights and optimiser states are fp32 either way
+    matmul            fp32 products by PyTorch's "default" library, or by "onednn", which may use bf16 inside where
+                      the processor has it
+    attention         "sdpa", PyTorch's fused kernel, or "bmm", plain batched products
+    compile           layers are compiled by torch.compile: some ten seconds, then fewer passes over memory
+    threads           of this process
+    """
+
+    dtype: str = "fp32"
+    matmul: str = "default"
+    attention: str = "sdpa"
+    compile: bool = False
+    threads: int = 1
+
+    def to_dict(self) -> dict[str, Any]:
+        """The policy as plain values."""
+        return asdict(self)
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def checked(kernels: Kernels) -> Kernels:
+    """The policy, if it names ways that exist."""
+    for name, known in (("dtype", DTYPES), ("matmul", MATMULS), ("attention", KERNELS)):
+        value = getattr(kernels, name)
+        if value not in known:
+            raise BadInput(f"{name}={value!r} is unknown{did_you_mean(str(value), known)}; known: {', '.join(known)}")
+    if not 1 <= kernels.threads <= 4096:
+        raise BadInput(f"threads={kernels.threads} must be from 1 to 4096; this process may use {cores()}")
+    return kernels
+
+
+def apply(kernels: Kernels, model: Transformer) -> None:
+    """Makes the model compute that way; the process does so within `computing`."""
+    model.compute_dtype = DTYPES[kernels.dtype]
+    model.attend = KERNELS[kernels.attention]
+    if kernels.compile:
+        for name in model.stack_names:
+            for block in model.stack(name).blocks:
+                block.compile(dynamic=False)
+
+
+@contextmanager
+def computing(kernels: Kernels) -> Iterator[None]:
+    """Until the block ends, this process has those threads, and products of fp32 matrices are computed that way."""
+    before = torch.get_num_threads(), torch.get_float32_matmul_precision()
+    torch.set_num_threads(kernels.threads)
+    torch.set_float32_matmul_precision(MATMULS[kernels.matmul])
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before[0])
+        torch.set_float32_matmul_precision(before[1])
+
+
+def probed(model: Transformer, batch: int, context: int, **fixed: Any) -> Kernels:
+    """The quickest policy for a model at this batch and context; `fixed` says what is not to be chosen.
+
+    Compiling is never chosen: it takes longer than any probe may.
+    """
+    given = {name: value for name, value in fixed.items() if value is not None}
+    first = checked(replace(Kernels(), **given))
+    ways = [way for way in _ways(first, _device(model)) if all(getattr(way, n) == value for n, value in given.items())]
+    layer = _Layer(model, batch, context)
+    best = layer.quickest(ways or [first])
+    together = replace(best, threads=given.get("threads", cores()))
+    return layer.quickest([best, together]) if together.threads > best.threads else best
+
+
+def _ways(first: Kernels, device: torch.device) -> Iterator[Kernels]:
+    products = [("fp32", "default"), ("fp32", "onednn"), ("bf16", "default")]
+    for (dtype, matmul), attention in product(products, KERNELS):
+        if device.type == "cpu" or matmul == "default":
+            yield replace(first, dtype=dtype, matmul=matmul, attention=attention)
+
+
+def _device(model: Transformer) -> torch.device:
+    return next(model.parameters()).device
+
+
+class _Layer:
+    """The first layer of a model at the shape it will be trained in, to be tried one way and another."""
+
+    def __init__(self, model: Transformer, batch: int, context: int) -> None:
+        self.model, self.stack = model, model.stack(model.stack_names[0])
+        self.block = self.stack.blocks[0]
+        self.weights = [tensor for tensor in self.block.parameters() if tensor.requires_grad]
+        flops = 6 * sum(tensor.numel() for tensor in self.weights) * context
+        rows = max(1, min(batch, int(PROBE_FLOPS // flops)))
+        self.tokens = torch.zeros(rows, context, dtype=torch.long, device=_device(model))
+
+    def quickest(self, ways: list[Kernels]) -> Kernels:
+        """The way of the least time; each is tried in turn, again and again, so that a busy moment hits all alike."""
+        least = [self._seconds(way) for way in ways]  # the first pass warms up; a hopeless way is seen even so
+        ends = time.perf_counter() + PROBE_S
+        hopeful = [i for i, seconds in enumerate(least) if seconds < HOPELESS * min(least)]
+        for i in itertools.cycle(hopeful):
+            least[i] = min(least[i], self._seconds(ways[i]))
+            if time.perf_counter() > ends:
+                break
+        return ways[least.index(min(least))]
+
+    def _seconds(self, way: Kernels) -> float:
+        """One pass forward and backward."""
+        with computing(way):
+            apply(replace(way, compile=False), self.model)
+            reading = self.model.reading(self.stack, self.tokens, None, None, None)
+            self.stack.place(reading, None)
+            width = self.model.architecture.stacks[0].hidden
+            x_BTD = torch.ones(*self.tokens.shape, int(width), dtype=DTYPES[way.dtype], device=self.tokens.device)
+            _wait(self.tokens.device)
+            began = time.perf_counter()
+            y_BTD: Tensor = self.block(x_BTD, reading)
+            torch.autograd.grad(y_BTD.sum(), self.weights, allow_unused=True)
+            _wait(self.tokens.device)
+            return time.perf_counter() - began
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
