@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # what a type checker and an editor see; nothing is loaded
     from deepwide.answers.count import count
     from deepwide.answers.design import design
     from deepwide.answers.explain import explain
+    from deepwide.answers.export import export
     from deepwide.answers.generate import generate
     from deepwide.answers.inference import predict_inference
     from deepwide.answers.loss import predict_loss
@@ -46,6 +47,7 @@ QUESTIONS = {
     "train": "deepwide.answers.train",
     "resume": "deepwide.answers.train",
     "generate": "deepwide.answers.generate",
+    "export": "deepwide.answers.export",
     "runs": "deepwide.answers.runs",
     "run": "deepwide.answers.runs",
     "compare_runs": "deepwide.answers.runs",
@@ -60,6 +62,7 @@ __all__ = [
     "count",
     "design",
     "explain",
+    "export",
     "export_runs",
     "find_model",
     "generate",

@@ -26,7 +26,7 @@ COMMANDS = {
     "train": "Builds the very model that was counted, trains it, and says whether the prediction held.",
     "runs": "What was trained: every run, its curve beside its prediction, runs side by side.",
     "generate": "What a trained model writes, and what happens to a token inside.",
-    "export": "A run or a model in another program's format: Hugging Face, Megatron, torchtitan, litgpt, nanotron.",
+    "export": "Writes a trained run for Hugging Face, or a model's shape for a training engine.",
     "calibrate": "Your own measurements correct the model: ten runs are enough.",
     "models": "The catalogue of published models.",
     "accelerators": "The catalogue of accelerators.",

@@ -34,11 +34,11 @@ def tied(c: Fields) -> bool:
 
 
 def activation(c: Fields) -> str:
-    """The last word of feed_forward_proj: `relu`, or `gelu` of `gated-gelu`."""
+    """The last word of feed_forward_proj: `relu`; but `gated-gelu` means the tanh form, as transformers' T5 has it."""
     words = str(c.raw("feed_forward_proj")).split("-")
     if len(words) > 2 or (len(words) == 2 and words[0] != "gated"):
         raise BadInput(f"{c.where}: feed_forward_proj={'-'.join(words)[:40]!r} must be ACTIVATION or gated-ACTIVATION")
-    return words[-1]
+    return "gelu_new" if words == ["gated", "gelu"] else words[-1]
 
 
 def gated(c: Fields) -> bool:
