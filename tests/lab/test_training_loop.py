@@ -15,8 +15,8 @@ from deepwide.errors import BadInput
 from deepwide.lab import build
 from deepwide.lab.network import Transformer
 from deepwide.lab.training import Batch, Checkpoint, Recipe, Row, batch_of, mean_loss, next_token, train
-from deepwide.lab.training.loop import clipped
 from deepwide.lab.training.objective import IGNORED, backward
+from deepwide.lab.training.worker import clipped
 
 TINY = "like=llama,layers=2,hidden=16,heads=2,kv_heads=2,ffn=24,vocab=31,context=16"
 CPU = torch.device("cpu")

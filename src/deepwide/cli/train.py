@@ -39,11 +39,13 @@ QUIET_S = 5.0  # between two lines of progress where nobody looks at a terminal
 @click.option("--seed", type=int, help="Of the first weights and of the order of the data.  [default: 0]")
 @click.option("--evaluate-every", type=int, help="Steps between validations.  [default: 250]")
 @click.option("--checkpoint-every-s", type=float, help="Seconds between checkpoints.  [default: 60]")
-@click.option("--dtype", help="fp32 or bf16; this and the next four: the quickest in a short trial.")
+@click.option("--dtype", help="fp32 or bf16; this and the next five: the quickest in a short trial.")
 @click.option("--matmul", help="default or onednn.")
 @click.option("--attention", help="sdpa or bmm.")
-@click.option("--threads", type=int, help="Of this process.")
+@click.option("--threads", type=int, help="That share an operation.")
+@click.option("--lanes", type=int, help="Parts of a batch computed side by side, each by so many threads.")
 @click.option("--compile/--no-compile", "compile_", default=None, help="Compile layers: pays for runs of many minutes.")
+@click.option("--layout", default="", help="With torchrun: how processes share the model, e.g. fsdp=2, tp=2, pp=2.")
 @click.option("--name", default="", help="Of the run; default: one that is free.")
 @click.option("--root", default=None, help="The folder of runs.  [default: runs, or DEEPWIDE_RUNS]")
 @click.option("--resume", "resumed", default="", metavar="RUN", help="Go on with this run, where it stopped.")
@@ -63,11 +65,13 @@ def command(
     screen = Screen()
     if resumed:
         _refuse_beside_resume(ctx)
-        answer = resume(resumed, root=root, watch=screen)
+        answer = resume(resumed, root=root, layout=question["layout"], watch=screen)
     else:
         given = {name: value for name, value in {**question, "compile": compile_}.items() if value is not None}
         answer = train(root=root, watch=screen, **given)
     screen.close()
+    if not answer.folder:  # one of several processes: the first of them speaks
+        return
     if as_json:
         print_json(answer.to_dict())
     else:
@@ -80,10 +84,10 @@ def _refuse_beside_resume(ctx: click.Context) -> None:
     """A resumed run goes on as it began; options that would change it are refused."""
     from deepwide.errors import BadInput
 
-    kept = ("resumed", "root", "as_json")
+    kept = ("resumed", "root", "as_json", "layout")
     for name in ctx.params:
         if name not in kept and ctx.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE:
-            raise BadInput(f"{name} cannot change where a run is resumed: leave it out, or begin a new run")
+            raise BadInput(f"{name.rstrip('_')} cannot change where a run is resumed: leave it out, or begin a new run")
 
 
 class Screen:
@@ -110,7 +114,7 @@ class Screen:
 
     def _begin(self, started: Started) -> None:
         recipe, hoped, kernels = started.setting.recipe, started.expected, started.kernels
-        ways = f"{kernels.dtype}, {kernels.attention} attention, {kernels.threads} threads"
+        ways = f"{kernels.dtype}, {kernels.attention} attention, {kernels.lanes} × {kernels.threads} threads"
         predicted = f"{hoped.tokens_per_s:,.0f} tokens/s, {units.duration(hoped.seconds)}"
         click.echo(f"{started.name}  {started.parameters:,} parameters, {recipe.total_steps:,} steps", err=True)
         click.echo(f"  {ways}; predicted {predicted}", err=True)
@@ -122,10 +126,9 @@ class Screen:
 
 def _progress(moment: Moment) -> str:
     row, recipe = moment.row, moment.started.setting.recipe
-    left = "" if moment.left_s is None else f" · {units.duration(moment.left_s)} left"
-    predicted = f" (predicted {units.duration(moment.predicted_left_s)})"
+    left = f" · {units.duration(moment.left_s)} left (predicted {units.duration(moment.predicted_left_s)})"
     speed = f"{row['tokens_per_s']:,.0f} tokens/s · MFU {row['mfu']:.0%}"
-    return f"  step {row['step']:,} of {recipe.total_steps:,} · loss {row['loss']:.3f} · {speed}{left}{predicted}"
+    return f"  step {row['step']:,} of {recipe.total_steps:,} · loss {row['loss']:.3f} · {speed}{left}"
 
 
 def _draw(answer: Training) -> None:

@@ -20,14 +20,17 @@ import torch
 from torch import Tensor
 
 from deepwide.errors import BadInput, did_you_mean
+from deepwide.lab.lanes import Lanes
 from deepwide.lab.network import Transformer
 from deepwide.lab.network.attend import KERNELS
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 MATMULS = {"default": "highest", "onednn": "medium"}  # how PyTorch calls the precision that lets oneDNN do it
+MOST_THREADS = 4096
 PROBE_S = 0.3  # for all ways together, once they are warm
 HOPELESS = 5.0  # so many times slower than the quickest at the first try, and a way is not tried again
 PROBE_FLOPS = 4e9  # of one try: larger models are tried on fewer tokens
+LONGEST_PROBE = 2048  # tokens: the scores of attention grow with their square
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +42,8 @@ class Kernels:
                       the processor has it
     attention         "sdpa", PyTorch's fused kernel, or "bmm", plain batched products
     compile           layers are compiled by torch.compile: some ten seconds, then fewer passes over memory
-    threads           of this process
+    threads           that share an operation
+    lanes             parts of a batch that are computed side by side, each by so many threads
     """
 
     dtype: str = "fp32"
@@ -47,6 +51,7 @@ class Kernels:
     attention: str = "sdpa"
     compile: bool = False
     threads: int = 1
+    lanes: int = 1
 
     def to_dict(self) -> dict[str, Any]:
         """The policy as plain values."""
@@ -64,8 +69,10 @@ def checked(kernels: Kernels) -> Kernels:
         value = getattr(kernels, name)
         if value not in known:
             raise BadInput(f"{name}={value!r} is unknown{did_you_mean(str(value), known)}; known: {', '.join(known)}")
-    if not 1 <= kernels.threads <= 4096:
-        raise BadInput(f"threads={kernels.threads} must be from 1 to 4096; this process may use {cores()}")
+    for name in ("threads", "lanes"):
+        if not 1 <= getattr(kernels, name) <= MOST_THREADS:
+            asked = getattr(kernels, name)
+            raise BadInput(f"{name}={asked} must be from 1 to {MOST_THREADS}; this process may use {cores()} cores")
     return kernels
 
 
@@ -74,6 +81,9 @@ def apply(kernels: Kernels, model: Transformer) -> None:
     model.compute_dtype = DTYPES[kernels.dtype]
     model.attend = KERNELS[kernels.attention]
     if kernels.compile:
+        from torch._inductor import config
+
+        config.cpp_wrapper = True  # compiled layers then give up Python's lock, which lanes need
         for name in model.stack_names:
             for block in model.stack(name).blocks:
                 block.compile(dynamic=False)
@@ -102,8 +112,12 @@ def probed(model: Transformer, batch: int, context: int, **fixed: Any) -> Kernel
     ways = [way for way in _ways(first, _device(model)) if all(getattr(way, n) == value for n, value in given.items())]
     layer = _Layer(model, batch, context)
     best = layer.quickest(ways or [first])
-    together = replace(best, threads=given.get("threads", cores()))
-    return layer.quickest([best, together]) if together.threads > best.threads else best
+    if _device(model).type != "cpu" or {"threads", "lanes"} <= set(given) or cores() == 1:
+        return best
+    lanes = given.get("lanes", 1)
+    together = replace(best, threads=given.get("threads", max(1, cores() // lanes)), lanes=lanes)
+    apart = replace(best, threads=given.get("threads", 1), lanes=given.get("lanes", min(cores(), batch)))
+    return layer.quickest(list(dict.fromkeys((best, together, apart))))
 
 
 def _ways(first: Kernels, device: torch.device) -> Iterator[Kernels]:
@@ -124,6 +138,7 @@ class _Layer:
         self.model, self.stack = model, model.stack(model.stack_names[0])
         self.block = self.stack.blocks[0]
         self.weights = [tensor for tensor in self.block.parameters() if tensor.requires_grad]
+        context = min(context, LONGEST_PROBE)
         flops = 6 * sum(tensor.numel() for tensor in self.weights) * context
         rows = max(1, min(batch, int(PROBE_FLOPS // flops)))
         self.tokens = torch.zeros(rows, context, dtype=torch.long, device=_device(model))
@@ -147,10 +162,15 @@ class _Layer:
             self.stack.place(reading, None)
             width = self.model.architecture.stacks[0].hidden
             x_BTD = torch.ones(*self.tokens.shape, int(width), dtype=DTYPES[way.dtype], device=self.tokens.device)
+
+            def one(part_BTD: Tensor) -> None:
+                y_BTD: Tensor = self.block(part_BTD, reading)
+                torch.autograd.grad(y_BTD.sum(), self.weights, allow_unused=True)
+
+            lanes = Lanes(way.lanes, way.threads)
             _wait(self.tokens.device)
             began = time.perf_counter()
-            y_BTD: Tensor = self.block(x_BTD, reading)
-            torch.autograd.grad(y_BTD.sum(), self.weights, allow_unused=True)
+            lanes.map(one, x_BTD.chunk(way.lanes))
             _wait(self.tokens.device)
             return time.perf_counter() - began
 

@@ -9,15 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 from deepwide.answers.models import Model, find_model
 from deepwide.architecture.model import Architecture
-from deepwide.errors import BadInput
+from deepwide.errors import BadInput, did_you_mean
 
 if TYPE_CHECKING:
     from deepwide.lab.data import Corpus
     from deepwide.lab.training import Recipe
 
 DEFAULT_MODEL = "like=llama,layers=4,hidden=128,heads=4"
-DEFAULT_TOKENS = 2_000_000  # about two minutes of the default model on two cores
-OBJECTIVES = {("decoder",): "next", ("encoder",): "masked", ("encoder", "decoder"): "sequence"}
+DEFAULT_TOKENS = 1_000_000  # about a minute of the default model on two quiet cores
+# What models of these stacks learn, the usual first. An encoder would see the next token, and copy it.
+OBJECTIVES = {
+    ("decoder",): ("next", "masked"),
+    ("encoder",): ("masked",),
+    ("encoder", "decoder"): ("sequence",),
+}
 DATA = ".data"  # prepared tokens lie there, beside the runs that share them
 
 
@@ -40,7 +45,7 @@ def setting(model: str, data: str, tokenizer: str, root: Path, asked: Mapping[st
     from deepwide.lab.data import prepare
 
     text = model or DEFAULT_MODEL
-    objective = asked.get("objective") or objective_of(find_model(with_vocab(text, 256)).described())
+    objective = objective_of(find_model(with_vocab(text, 256)).described(), asked.get("objective"))
     corpus = prepare(data, folder=root / DATA, tokenizer=tokenizer)
     found = find_model(with_vocab(text, corpus.vocab))
     if found.described().vocab < corpus.vocab:
@@ -48,20 +53,38 @@ def setting(model: str, data: str, tokenizer: str, root: Path, asked: Mapping[st
             f"vocab={found.described().vocab} is less than the {corpus.vocab} tokens of tokenizer={tokenizer!r}; leave "
             f"vocab out, or give vocab={corpus.vocab}"
         )
-    return Setting(model=found, corpus=corpus, recipe=_recipe({**asked, "objective": objective}, corpus))
+    recipe = _recipe({**asked, "objective": objective}, corpus)
+    _try_reading(corpus, recipe)
+    return Setting(model=found, corpus=corpus, recipe=recipe)
 
 
 def with_vocab(text: str, vocab: int) -> str:
     """The model's text with a vocabulary, where it states none: `gpt2` is trained on the tokens there are."""
-    return text if "vocab=" in text.replace(" ", "") else f"{text},vocab={vocab}"
+    words = text.replace(" ", "")
+    return text if "vocab=" in words or words.startswith(("linear=", "embedding=")) else f"{text},vocab={vocab}"
 
 
-def objective_of(architecture: Architecture) -> str:
+def objective_of(architecture: Architecture, asked: str | None = None) -> str:
     """What a model of these stacks learns: the next token, hidden tokens, or a sequence from another."""
     stacks = tuple(stack.name for stack in architecture.stacks)
     if stacks not in OBJECTIVES:
         raise BadInput(f"stacks {', '.join(stacks)} cannot be trained; the lab trains encoders and decoders of text")
-    return OBJECTIVES[stacks]
+    known = OBJECTIVES[stacks]
+    if asked and asked not in known:
+        near = did_you_mean(asked, known)
+        raise BadInput(
+            f"objective={asked!r} is not for a model of {' and '.join(stacks)}{near}; give {' or '.join(known)}"
+        )
+    return asked or known[0]
+
+
+def _try_reading(corpus: Corpus, recipe: Recipe) -> None:
+    """Reads the first batches, so that a text too short for the recipe is refused before there is a run."""
+    from deepwide.lab.feed import feed
+
+    fed = feed(corpus, recipe)
+    fed.batches(0)
+    next(iter(fed.validation()))
 
 
 def _recipe(asked: Mapping[str, Any], corpus: Corpus) -> Recipe:

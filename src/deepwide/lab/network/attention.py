@@ -53,7 +53,7 @@ class Attention(nn.Module):
             bias, causal = reading.source_mask(), False
         else:
             q, k, v = self._within(x_BTD, reading)
-            bias, causal = reading.mask(self.window)
+            bias, causal = reading.masks[self.window]
         y_BHTA = reading.attend(q, k, v, bias, causal, self.scale)
         y: Tensor = self.output(y_BHTA.transpose(1, 2).flatten(2))
         return y

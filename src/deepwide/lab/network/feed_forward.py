@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from deepwide.architecture.experts import Experts as ExpertsDescription
 from deepwide.architecture.ffn import FeedForward as Description
 from deepwide.errors import BadInput
-from deepwide.lab.network.layers import Linear, activation, side_by_side
+from deepwide.lab.network.layers import Linear, activation, at_least_fp32, side_by_side
 
 EXPERTS_BUILT = "experts active_experts ffn gated bias activation router_bias shared shared_gate name".split()
 
@@ -42,7 +42,8 @@ class FeedForward(nn.Module):
 class Experts(nn.Module):
     """Each token passes the `active` experts that its router scores highest, weighted by their share of the softmax.
 
-    Shazeer et al. 2017, arXiv:1701.06538; the weights of the chosen sum to one, as in Mixtral (arXiv:2401.04088).
+    Shazeer et al. 2017, arXiv:1701.06538; the weights of the chosen sum to one, as in Mixtral (arXiv:2401.04088). A
+    single one keeps its share, without which the router would not learn (Fedus et al. 2021, arXiv:2101.03961, eq. 2).
     The experts' matrices are stacked: expert_gate and expert_up [E, D, F], expert_down [E, F, D].
     """
 
@@ -64,9 +65,11 @@ class Experts(nn.Module):
     def forward(self, x_BTD: Tensor) -> Tensor:
         """[B, T, D] to [B, T, D]: experts take their tokens one expert after the other."""
         x_ND = x_BTD.flatten(0, -2)
-        scores_NE = torch.softmax(self.router(x_ND).float(), dim=-1)
+        scores_NE = torch.softmax(at_least_fp32(self.router(x_ND)), dim=-1)
         shares, chosen = scores_NE.topk(self.active, dim=-1)
-        shares = (shares / shares.sum(-1, keepdim=True)).to(x_ND.dtype)
+        if self.active > 1:
+            shares = shares / shares.sum(-1, keepdim=True)
+        shares = shares.to(x_ND.dtype)
         y_ND = torch.zeros_like(x_ND)
         for expert in range(scores_NE.shape[1]):
             rows, place = torch.where(chosen == expert)

@@ -16,7 +16,7 @@ from deepwide.architecture.model import Small
 from deepwide.architecture.parts import Head as Description
 from deepwide.architecture.parts import NormLayer
 from deepwide.errors import BadInput
-from deepwide.lab.network.layers import Activation, Linear, norm_layer
+from deepwide.lab.network.layers import Activation, Linear, at_least_fp32, norm_layer
 from deepwide.lab.network.numerics import Numerics
 from deepwide.units import Num
 
@@ -48,10 +48,10 @@ class Head(nn.Module):
         self.add_module(name, module)
 
     def forward(self, x_BTD: Tensor) -> Tensor:
-        """[B, T, D] to scores [B, T, V] in fp32."""
+        """[B, T, D] to scores [B, T, V] in fp32, or wider where x is."""
         x = x_BTD if self.scale == 1 else x_BTD * self.scale
         for name in self.order:
             x = self._modules[name](x)  # type: ignore[misc]  # it was placed under that name
             if name == "transform":
                 x = self.act(x)
-        return x.float()
+        return at_least_fp32(x)

@@ -28,12 +28,13 @@ class Inputs(nn.Module):
     """The parts that stand before the layers, in their order. Those that are tables are added up.
 
     positions_kind    the kind of positions that stands here, "" where none does
+    width             of the vectors as they stand so far
     relative          the table of what each head adds to its scores by distance (T5)
     """
 
     def __init__(self, parts: Iterable[Small], hidden: Num, numerics: Numerics) -> None:
         super().__init__()
-        self.positions_kind = ""
+        self.positions_kind, self.width = "", int(hidden)
         self.order: list[str] = []
         for part in parts:
             self._place(part, hidden, numerics)
@@ -43,10 +44,13 @@ class Inputs(nn.Module):
         width = hidden if width is None else width
         if isinstance(part, TokenEmbedding):
             self._add(part.name, Table(part.vocab, width))
+            self.width = int(width)
         elif isinstance(part, Positions):
             self.positions_kind = part.kind
             if part.kind in ("learned", "sinusoidal"):
-                self._add("positions", PositionTable(part, width))
+                if part.width is not None and int(width) != self.width:
+                    raise BadInput(f"positions of width {width} beside vectors of {self.width} cannot be built")
+                self._add("positions", PositionTable(part, self.width))
         elif isinstance(part, TableDescription) and part.name in ("types", RELATIVE):
             self._add(part.name, Table(part.rows, width))
         elif isinstance(part, NormLayer):

@@ -61,6 +61,11 @@ class Linear(nn.Linear):
         return functional.linear(x, self.weight.to(x.dtype), None if bias is None else bias.to(x.dtype))
 
 
+def at_least_fp32(x: Tensor) -> Tensor:
+    """x in fp32, or as it is where it is wider."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
 def side_by_side(x: Tensor, *layers: nn.Module) -> list[Tensor]:
     """The outputs of several matrices on one input, by one product where they are plain ones of ours.
 
@@ -92,7 +97,7 @@ class Table(nn.Module):
 
 
 class RMSNorm(nn.Module):
-    """x / sqrt(mean(x²) + eps) · gain, the mean in fp32 (Zhang and Sennrich 2019, arXiv:1910.07467)."""
+    """x / sqrt(mean(x²) + eps) · gain, the mean in fp32 or wider (Zhang and Sennrich 2019, arXiv:1910.07467)."""
 
     def __init__(self, width: int, eps: float, gain: bool = True) -> None:
         super().__init__()
@@ -101,7 +106,7 @@ class RMSNorm(nn.Module):
 
     def forward(self, x_BTD: Tensor) -> Tensor:
         """The last dimension normalised, in the dtype of the input."""
-        wide = x_BTD.float()
+        wide = at_least_fp32(x_BTD)
         normed = (wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + self.eps)).to(x_BTD.dtype)
         return normed if self.weight is None else normed * self.weight.to(x_BTD.dtype)
 

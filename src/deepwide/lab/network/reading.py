@@ -30,6 +30,7 @@ class Reading:
     rotation          angles of the tokens read now, where positions are rotary; key_rotation of all that can be seen
     sources           output of the stack that is attended across to [B, S, D], and which of its tokens are real
     cache             where keys and values are kept, while generating
+    masks             for each window of the stack's attentions, what hides tokens from it
     """
 
     attend: Attend
@@ -44,15 +45,10 @@ class Reading:
     sources: Tensor | None = None
     source_kept: Tensor | None = None
     cache: Cache | None = None
-    _masks: dict[int | None, Mask] = field(default_factory=dict)
+    masks: dict[int | None, Mask] = field(default_factory=dict)
 
     def mask(self, window: int | None) -> Mask:
         """What is added to the scores of layers with this window, and whether plain causality says it all."""
-        if window not in self._masks:
-            self._masks[window] = self._mask(window)
-        return self._masks[window]
-
-    def _mask(self, window: int | None) -> Mask:
         T, S = self.queries.shape[1], self.keys.shape[1]
         if window is not None and self.causal and window >= S:
             window = None

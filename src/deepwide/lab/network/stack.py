@@ -20,6 +20,8 @@ from deepwide.lab.network.numerics import Numerics
 from deepwide.lab.network.positions import alibi_bias, relative_buckets, rotation
 from deepwide.lab.network.reading import Reading
 
+IN_SCORES = ("rotary", "alibi", "relative")  # positions that are worked out once for all layers
+
 
 class StackOfBlocks(nn.Module):
     """What stands before the first layer (`inputs`), the `blocks`, and the norms after the last.
@@ -38,6 +40,10 @@ class StackOfBlocks(nn.Module):
         placed = list(_blocks(stack, numerics))
         self.blocks = nn.ModuleList([block for _, block in placed])
         self.run_names = [name for name, _ in placed]
+        own = [a for a in self.modules() if isinstance(a, Attention) and not a.across]
+        self.windows, self.heads = {a.window for a in own}, {(a.heads, a.head_dim) for a in own}
+        if len(self.heads) > 1 and self.positions in IN_SCORES:
+            raise BadInput(f"{self.positions} positions of layers whose heads differ cannot be built")
         self.after: list[str] = []
         for part in stack.after:
             if not isinstance(part, NormLayer):
@@ -60,17 +66,19 @@ class StackOfBlocks(nn.Module):
         return x_BTD
 
     def place(self, reading: Reading, table: Table | None) -> None:
-        """Adds to the reading what this stack's positions bring to it: angles, or something added to the scores."""
-        own = next((a for a in self.modules() if isinstance(a, Attention) and not a.across), None)
-        if own is None:
-            return
+        """Adds to the reading what all layers share: angles or something added to the scores, and what is hidden."""
+        for heads, head_dim in self.heads if self.positions in IN_SCORES else ():
+            self._position(reading, table, heads, head_dim)
+        reading.masks = {window: reading.mask(window) for window in self.windows}
+
+    def _position(self, reading: Reading, table: Table | None, heads: int, head_dim: int) -> None:
         if self.positions == "rotary":
-            cosine, sine = rotation(reading.keys, own.head_dim, self.numerics, reading.dtype)
+            cosine, sine = rotation(reading.keys, head_dim, self.numerics, reading.dtype)
             now = reading.queries.shape[1]
             reading.key_rotation, reading.rotation = (cosine, sine), (cosine[:, :, -now:], sine[:, :, -now:])
         elif self.positions == "alibi":
-            reading.added = alibi_bias(reading.queries, reading.keys, own.heads)
-        elif self.positions == "relative" and table is not None:
+            reading.added = alibi_bias(reading.queries, reading.keys, heads)
+        elif table is not None:
             farthest, buckets = self.numerics.farthest, table.weight.shape[0]
             of_TS = relative_buckets(reading.queries[0], reading.keys[0], buckets, farthest, self.causal)
             reading.added = table(of_TS, reading.dtype).permute(2, 0, 1)[None]

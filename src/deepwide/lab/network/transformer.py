@@ -14,6 +14,7 @@ from deepwide.architecture.model import Architecture, Stack
 from deepwide.architecture.parts import Head as HeadDescription
 from deepwide.errors import BadInput
 from deepwide.lab.network.attend import KERNELS, Attend
+from deepwide.lab.network.attention import Attention
 from deepwide.lab.network.cache import Cache
 from deepwide.lab.network.head import Head
 from deepwide.lab.network.inputs import Inputs, PositionTable
@@ -48,6 +49,7 @@ class Transformer(nn.Module):
         self.head = Head(architecture.head, main.hidden, numerics, activation(_network_activation(main)))
         tables = [module.weight.shape[0] for module in self.modules() if isinstance(module, PositionTable)]
         self.longest = min(tables, default=None)
+        _refuse_what_it_cannot_read(self)
         self.tie()
 
     def tie(self) -> None:
@@ -132,6 +134,19 @@ class Transformer(nn.Module):
         stack.place(reading, stack.inputs.relative or self.embedding.relative)
         y_BTD: Tensor = stack(x_BTD, reading)
         return y_BTD
+
+
+def _refuse_what_it_cannot_read(model: Transformer) -> None:
+    """Refuses a model of several texts at once, and one that reads what no stack of text makes."""
+    architecture = model.architecture
+    for part in architecture.head:
+        if isinstance(part, HeadDescription) and part.vocab != architecture.vocab:
+            raise BadInput(
+                f"a head of {part.vocab} scores beside vocab={architecture.vocab} cannot be built; the lab reads and "
+                "writes one text"
+            )
+    if "encoder" not in model.stack_names and any(isinstance(a, Attention) and a.across for a in model.modules()):
+        raise BadInput("a decoder that attends to another model's output cannot be built; it can only be counted")
 
 
 def _network_activation(stack: Stack) -> str:

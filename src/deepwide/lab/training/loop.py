@@ -17,11 +17,10 @@ from torch import Tensor, nn
 from deepwide.errors import BadInput
 from deepwide.lab.training.checkpoint import Checkpoint
 from deepwide.lab.training.interruption import asked_to_stop
-from deepwide.lab.training.objective import Batch, backward
-from deepwide.lab.training.optimizer import Optimizer
+from deepwide.lab.training.objective import Batch
 from deepwide.lab.training.recipe import Recipe
 from deepwide.lab.training.schedule import rate_share
-from deepwide.lab.training.tensors import load_weights, weights
+from deepwide.lab.training.worker import Alone, Worker
 
 Row = dict[str, float | int]
 HELD_ROWS = 16  # rows that wait on an accelerator before they are read: each reading makes it wait for the host
@@ -49,6 +48,7 @@ def train(
     save: Callable[[Checkpoint], object] | None = None,
     start: Checkpoint | None = None,
     should_stop: Callable[[], bool] = lambda: False,
+    worker: Worker | None = None,
 ) -> Outcome:
     """Trains the model in place.
 
@@ -59,10 +59,11 @@ def train(
     save          keeps a checkpoint
     start         where to go on from; a fresh start when left out
     should_stop   asked after each step; SIGINT and SIGTERM stop as well, and both save first
+    worker        takes the steps; this process alone when left out
     """
     torch.manual_seed(recipe.seed)
     model.train()
-    run = _Run(model, recipe, report, save)
+    run = _Run(worker or Alone(model, recipe), recipe, report, save)
     if start is not None:
         run.go_on_from(start)
     with asked_to_stop() as asked:
@@ -71,8 +72,8 @@ def train(
             last = run.step == recipe.total_steps
             if evaluate and (last or (recipe.evaluate_every and run.step % recipe.evaluate_every == 0)):
                 run.validate(evaluate)
-            stopped = asked() or should_stop()
-            if last or stopped or run.checkpoint_is_due():
+            stopped, due = run.worker.any_of(asked() or should_stop(), run.checkpoint_is_due())
+            if last or stopped or due:
                 run.save_checkpoint()
             if stopped and not last:
                 return run.outcome("interrupted")
@@ -84,14 +85,12 @@ class _Run:
 
     def __init__(
         self,
-        model: nn.Module,
+        worker: Worker,
         recipe: Recipe,
         report: Callable[[Row], None],
         save: Callable[[Checkpoint], object] | None,
     ) -> None:
-        self.model, self.recipe, self.report, self.save = model, recipe, report, save
-        self.optimizer = Optimizer(model, recipe, getattr(model, "compute_dtype", torch.float32))
-        self.device = self.optimizer.parameters[0].device
+        self.worker, self.recipe, self.report, self.save = worker, recipe, report, save
         self.step, self.began, self.before_s = 0, time.perf_counter(), 0.0
         self.marked, self.marked_step, self.saved = self.began, 0, self.began
         self.waiting: list[tuple[int, float, Tensor, Tensor]] = []
@@ -105,21 +104,18 @@ class _Run:
                 f"recipe={self.recipe.sha256[:12]} is not that of the checkpoint ({start.recipe_sha256[:12]}); "
                 "resume with the recipe it was made with, or begin a new run"
             )
-        load_weights(self.model, start.weights)
-        self.optimizer.load(start.optimizer)
+        self.worker.load(start)
         self.step = self.marked_step = start.step
         self.before_s = start.seconds
 
     def take_step(self, batch: Batch) -> None:
         """One step of the optimiser on one batch."""
         recipe, share = self.recipe, rate_share(self.step, self.recipe)
-        self.optimizer.zero_grad()
-        loss = backward(self.model, batch, recipe.accumulate, self.device)
-        norm = clipped(self.optimizer.parameters, recipe.clip)
+        loss, norm = self.worker.gradients(batch)
         self.waiting.append((self.step + 1, recipe.base_rate * share, loss, norm))
-        if self.device.type == "cpu" or len(self.waiting) >= HELD_ROWS:
+        if self.worker.device.type == "cpu" or len(self.waiting) >= HELD_ROWS:
             self.settle()
-        self.optimizer.step(share)
+        self.worker.step(share)
         self.step += 1
 
     def settle(self) -> None:
@@ -171,13 +167,14 @@ class _Run:
 
     def checkpoint(self) -> Checkpoint:
         """Where the training stands; its tensors are the very ones in use."""
+        weights, optimizer = self.worker.tensors()
         return Checkpoint(
             step=self.step,
             tokens=self.step * self.recipe.tokens_per_step,
             seconds=self.seconds(),
             recipe_sha256=self.recipe.sha256,
-            weights=weights(self.model),
-            optimizer=self.optimizer.state(),
+            weights=weights,
+            optimizer=optimizer,
         )
 
     def seconds(self) -> float:
@@ -194,15 +191,6 @@ class _Run:
             loss=self.loss,
             validation_loss=self.validation_loss,
         )
-
-
-def clipped(parameters: list[nn.Parameter], limit: float) -> Tensor:
-    """The norm of all gradients together, which are then scaled down to a norm of `limit` where they exceed it."""
-    gradients = [p.grad for p in parameters if p.grad is not None]
-    norm = nn.utils.get_total_norm(gradients)
-    if limit:
-        nn.utils.clip_grads_with_norm_(parameters, limit, norm)
-    return norm
 
 
 def _check_finite(step: int, rate: float, loss: float, norm: float) -> None:

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from deepwide.lab.lanes import Lanes
+
 IGNORED = -100  # a target that does not count
 
 
@@ -70,19 +72,45 @@ def summed_loss(model: nn.Module, batch: Batch) -> Tensor:
     return cross_entropy(logits_BTV.flatten(0, -2), batch.targets.flatten(), ignore_index=IGNORED, reduction="sum")
 
 
-def backward(model: nn.Module, batch: Batch, pieces: int, device: torch.device) -> Tensor:
+def backward(
+    model: nn.Module,
+    batch: Batch,
+    pieces: int,
+    device: torch.device,
+    counted: int | None = None,
+    lanes: Lanes | None = None,
+) -> Tensor:
     """Adds the gradients of the batch's mean loss, piece by piece, and returns that loss.
 
-    Each piece is divided by the targets of the whole batch: together they are the one batch, however the targets are
-    spread over them.
+    Each piece is divided by the targets of the whole batch, or by `counted` where others have a part of it: together
+    they are the one batch, however the targets are spread over them. Lanes share each piece.
     """
-    counted = max(1, batch.counted)
+    counted = max(1, batch.counted) if counted is None else counted
     losses = []
     for piece in batch.pieces(pieces):
+        if lanes and lanes.count > 1:
+            losses += _side_by_side(model, piece, counted, lanes)
+            continue
         loss = summed_loss(model, piece.to(device)) / counted
         torch.autograd.backward(loss)
         losses.append(loss.detach())
     return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
+
+
+def _side_by_side(model: nn.Module, batch: Batch, counted: int, lanes: Lanes) -> list[Tensor]:
+    """Adds the gradients of a batch whose parts are computed in lanes, always in one order, so that sums repeat."""
+    weights = [p for p in model.parameters() if p.requires_grad]
+
+    def one(part: Batch) -> tuple[Tensor, tuple[Tensor | None, ...]]:
+        loss = summed_loss(model, part) / counted
+        return loss.detach(), torch.autograd.grad(loss, weights, allow_unused=True)
+
+    results = lanes.map(one, batch.pieces(min(lanes.count, len(batch.tokens))))
+    for weight, *gradients in zip(weights, *(gradients for _, gradients in results), strict=True):
+        for gradient in gradients:
+            if gradient is not None:
+                weight.grad = gradient if weight.grad is None else weight.grad.add_(gradient)
+    return [loss for loss, _ in results]
 
 
 @torch.inference_mode()
@@ -90,8 +118,9 @@ def mean_loss(model: nn.Module, batches: Iterable[Batch], device: torch.device) 
     """The loss per counted target over several batches, in nats, without training."""
     training, total, counted = model.training, 0.0, 0
     model.eval()
-    for batch in batches:
-        total += float(summed_loss(model, batch.to(device)))
-        counted += batch.counted
+    with torch.compiler.set_stance("force_eager"):  # batches of all sizes: compiling for each would take longer
+        for batch in batches:
+            total += float(summed_loss(model, batch.to(device)))
+            counted += batch.counted
     model.train(training)
     return total / max(1, counted)

@@ -6,7 +6,7 @@ Tables and vectors go without Muon (its post, above `muon`, says why); vectors g
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -33,11 +33,17 @@ class Group:
 
 
 class Optimizer:
-    """Steps, and states by name. `dtype` is that of Muon's products."""
+    """Steps, and states by name. `dtype` is that of Muon's products, and `muon` takes its steps."""
 
-    def __init__(self, model: nn.Module, recipe: Recipe, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        recipe: Recipe,
+        dtype: torch.dtype = torch.float32,
+        muon: Callable[..., None] = muon_step,
+    ) -> None:
         self.groups = groups(model, recipe)
-        self.dtype = dtype
+        self.dtype, self.muon_step = dtype, muon
         self.muon = [g for g in self.groups if recipe.optimizer == "muon" and g.role == "matrix"]
         self.momenta = {
             name: torch.zeros_like(p) for g in self.muon for name, p in zip(g.names, g.parameters, strict=True)
@@ -64,7 +70,7 @@ class Optimizer:
             self.adamw.step()
         for group in self.muon:
             used = [(n, p, p.grad) for n, p in zip(group.names, group.parameters, strict=True) if p.grad is not None]
-            muon_step(
+            self.muon_step(
                 [p for _, p, _ in used],
                 [gradient for _, _, gradient in used],
                 [self.momenta[name] for name, _, _ in used],

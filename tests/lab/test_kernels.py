@@ -1,0 +1,149 @@
+"""The kernel policy: what is asked for is kept, the rest is the quickest that was tried, nothing is left changed."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+import torch
+
+from deepwide.answers.models import find_model
+from deepwide.errors import BadInput
+from deepwide.lab import kernels as policy
+from deepwide.lab.kernels import Kernels, apply, checked, computing, cores, probed
+from deepwide.lab.machine import speeds
+from deepwide.lab.network import Transformer, build
+from deepwide.lab.network.attend import KERNELS
+
+TINY = "layers=2,hidden=32,heads=4,ffn=48,vocab=64,context=32"
+ALONE = {"threads": 1, "lanes": 1}
+
+
+def model_of(text: str = "like=llama") -> Transformer:
+    return build(find_model(f"{text},{TINY}").described())
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"dtype": "fp16"}, "dtype='fp16' is unknown; did you mean"),
+        ({"dtype": "bfloat"}, "known: fp32, bf16"),
+        ({"matmul": "onednm"}, "matmul='onednm' is unknown; did you mean onednn?"),
+        ({"attention": "flash"}, "attention='flash' is unknown; known: sdpa, bmm"),
+        ({"threads": 0}, "threads=0 must be from 1 to 4096"),
+        ({"threads": 10**9}, "threads=1000000000 must be from 1 to 4096"),
+        ({"lanes": 0}, "lanes=0 must be from 1 to 4096"),
+    ],
+)
+def test_a_way_that_does_not_exist_is_refused_in_one_line(asked: dict[str, Any], said: str) -> None:
+    for refuse in (lambda: checked(Kernels(**asked)), lambda: probed(model_of(), 2, 8, **asked)):
+        with pytest.raises(BadInput) as refusal:
+            refuse()
+        assert said in str(refusal.value)
+        assert "\n" not in str(refusal.value)
+
+
+def test_what_is_asked_for_is_kept() -> None:
+    asked = {"dtype": "bf16", "matmul": "default", "attention": "bmm", "compile": True, **ALONE}
+    assert Kernels(**asked) == probed(model_of(), 2, 8, **asked)
+    assert "bmm" == probed(model_of(), 2, 8, attention="bmm", **ALONE).attention
+    assert {"fp32", 1} == {
+        v for k, v in probed(model_of(), 2, 8, dtype="fp32", **ALONE).to_dict().items() if k in ("dtype", "threads")
+    }
+
+
+def test_the_quickest_way_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    def seconds(self: object, way: Kernels) -> float:
+        return 1.0 if (way.dtype, way.attention) == ("bf16", "bmm") else 2.0
+
+    monkeypatch.setattr(policy._Layer, "_seconds", seconds)
+    monkeypatch.setattr(policy, "PROBE_S", 0.0)
+    found = probed(model_of(), 2, 8, **ALONE)
+    assert ("bf16", "bmm", False) == (found.dtype, found.attention, found.compile)
+
+
+def test_a_hopeless_way_is_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[Kernels] = []
+
+    def seconds(self: object, way: Kernels) -> float:
+        tried.append(way)
+        time.sleep(0.001)
+        return 50.0 if way.dtype == "bf16" else 1.0
+
+    monkeypatch.setattr(policy._Layer, "_seconds", seconds)
+    monkeypatch.setattr(policy, "PROBE_S", 0.02)
+    assert "fp32" == probed(model_of(), 2, 8, **ALONE).dtype
+    assert [1, 1] == [sum(way.dtype == "bf16" and way.attention == name for way in tried) for name in KERNELS]
+    assert sum(way.dtype == "fp32" for way in tried) > 4
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "like=llama",
+        "like=t5",
+        "like=bert",
+        "like=bloom",
+        "like=mixtral,experts=4",
+        "like=albert",
+        "like=mistral,window=4",
+    ],
+)
+def test_every_kind_of_model_is_tried_in_a_moment_and_left_as_it_was(text: str) -> None:
+    model = model_of(text)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    state = torch.get_num_threads(), torch.get_float32_matmul_precision(), torch.get_rng_state()
+    began = time.process_time()
+    found = probed(model, 4, 16, **ALONE)
+    assert time.process_time() - began < 3.0
+    assert found == checked(found)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    assert all(p.grad is None for p in model.parameters())
+    assert state[:2] == (torch.get_num_threads(), torch.get_float32_matmul_precision())
+    assert torch.equal(state[2], torch.get_rng_state())
+
+
+def test_a_wide_model_is_tried_on_few_rows() -> None:
+    model = build(find_model("like=llama,layers=1,hidden=512,heads=4,vocab=64").described())
+    layer = policy._Layer(model, 1024, 512)
+    assert 1 <= layer.tokens.shape[0] < 16
+    assert 512 == layer.tokens.shape[1]
+
+
+def test_a_model_computes_as_its_policy_says() -> None:
+    model = model_of()
+    apply(Kernels(dtype="bf16", attention="bmm"), model)
+    assert (torch.bfloat16, KERNELS["bmm"]) == (model.compute_dtype, model.attend)
+    assert all(p.dtype == torch.float32 for p in model.parameters())
+    assert model(torch.zeros(1, 4, dtype=torch.long)).dtype == torch.float32
+
+
+def test_the_process_is_as_it_was_afterwards_even_after_an_error() -> None:
+    before = torch.get_num_threads(), torch.get_float32_matmul_precision()
+    with computing(Kernels(matmul="onednn", threads=2)):
+        assert (2, "medium") == (torch.get_num_threads(), torch.get_float32_matmul_precision())
+    assert before == (torch.get_num_threads(), torch.get_float32_matmul_precision())
+    with pytest.raises(BadInput), computing(Kernels(matmul="onednn", threads=2)):
+        raise BadInput("")
+    assert before == (torch.get_num_threads(), torch.get_float32_matmul_precision())
+
+
+def test_the_cores_are_those_this_process_may_use() -> None:
+    assert cores() >= 1
+
+
+def test_the_speeds_of_a_machine_make_sense() -> None:
+    found = speeds(Kernels())
+    assert 1e8 < found.flops_per_s < 1e16
+    assert 1e8 < found.bytes_per_s < 1e14
+    assert 1e-8 < found.call_s < 1e-2
+
+
+@pytest.mark.slow
+def test_compiled_layers_compute_the_same() -> None:
+    model, text = model_of(), torch.arange(24).reshape(2, 12)
+    expected = model(text)
+    apply(Kernels(compile=True), model)
+    with torch.no_grad():
+        assert torch.allclose(expected, model(text), atol=1e-5)
