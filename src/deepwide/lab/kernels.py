@@ -41,7 +41,7 @@ class Kernels:
     matmul            fp32 products by PyTorch's "default" library, or by "onednn", which may use bf16 inside where
                       the processor has it
     attention         "sdpa", PyTorch's fused kernel, or "bmm", plain batched products
-    compile           layers are compiled by torch.compile: some ten seconds, then fewer passes over memory
+    compile           the training loss is compiled by torch.compile: ten seconds or more, then fewer passes over memory
     threads           that share an operation
     lanes             parts of a batch that are computed side by side, each by so many threads
     """
@@ -80,13 +80,7 @@ def apply(kernels: Kernels, model: Transformer) -> None:
     """Makes the model compute that way; the process does so within `computing`."""
     model.compute_dtype = DTYPES[kernels.dtype]
     model.attend = KERNELS[kernels.attention]
-    if kernels.compile:
-        from torch._inductor import config
-
-        config.cpp_wrapper = True  # compiled layers then give up Python's lock, which lanes need
-        for name in model.stack_names:
-            for block in model.stack(name).blocks:
-                block.compile(dynamic=False)
+    model.compiled = kernels.compile
 
 
 @contextmanager

@@ -21,10 +21,15 @@ class Lanes:
     """`count` threads with `threads` cores each; one alone is the calling thread itself."""
 
     def __init__(self, count: int = 1, threads: int = 1) -> None:
-        self.count = count
+        self.count, self._warm = count, False
         # OpenMP keeps a number of threads for each thread that starts some.
         self._pool = ThreadPoolExecutor(count, "lane", torch.set_num_threads, (threads,)) if count > 1 else None
 
     def map(self, work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
-        """The results in the order of the items."""
-        return [work(item) for item in items] if self._pool is None else list(self._pool.map(work, items))
+        """The results in the order of the items. The first time they take turns: what is compiled is compiled once."""
+        if self._pool is None:
+            return [work(item) for item in items]
+        if not self._warm:
+            self._warm = True
+            return [self._pool.submit(work, item).result() for item in items]
+        return list(self._pool.map(work, items))

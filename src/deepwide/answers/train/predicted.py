@@ -6,11 +6,13 @@ those of the lab's own loop.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from deepwide.answers.models import Model
 from deepwide.architecture.flops import Pass, backward_flops, forward_flops
+from deepwide.architecture.rows import Weight
 from deepwide.cost.training.engine import Engine, engine
 from deepwide.cost.training.plan import Job, Plan
 from deepwide.cost.training.step import step_time
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 LAYER_CALLS = 45  # operations that the lab launches for one layer forward
 STEP_CALLS = 400  # and once a step: the loss, clipping, the optimiser
+MATRICES = ("attention", "ffn", "router")  # parts whose matrices Muon takes
+ITERATIONS = 5
 SPREAD = 2.0  # nine of ten runs are expected within this factor, as long as nothing was fitted to this machine
 # Of a plain loop on one device: plausible shares of what was measured, fitted to no shape.
 CONSTANTS = TrainingConstants(
@@ -85,7 +89,9 @@ def expected(model: Model, recipe: Recipe, kernels: Kernels, speeds: Speeds) -> 
         sequence=recipe.context,
         global_batch=recipe.batch,
     )
-    step_s = float(step_time(job, Plan(micro_batch=recipe.batch // recipe.accumulate), _engine(kernels, speeds)).step_s)
+    plan, driven = Plan(micro_batch=recipe.batch // recipe.accumulate), _engine(kernels, speeds)
+    muon = muon_flops(model.ledger.weights) if recipe.optimizer == "muon" else 0
+    step_s = float(step_time(job, plan, driven).step_s + muon / driven.products.flops_per_s)
     work = Pass(tokens=recipe.context, batch=recipe.batch)
     flops = float(forward_flops(model.ledger, work) + backward_flops(model.ledger, work))
     return Expected(
@@ -98,6 +104,19 @@ def expected(model: Model, recipe: Recipe, kernels: Kernels, speeds: Speeds) -> 
     )
 
 
+def muon_flops(weights: Iterable[Weight]) -> int:
+    """What orthogonalising the matrices of all layers takes: five times X X^T, its square, and its product with X.
+
+    5 (4 a² b + 2 a³) for a matrix of a rows and b columns, a <= b     (lab/training/muon.py)
+    """
+    total = 0
+    for w in weights:
+        if len(w.shape) == 2 and w.part in MATRICES:
+            a, b = sorted(int(size) for size in w.shape)
+            total += ITERATIONS * (4 * a * a * b + 2 * a**3) * int(w.repeat * w.copies)
+    return total
+
+
 def _engine(kernels: Kernels, speeds: Speeds) -> Engine:
     """This machine as the predictor sees it."""
     device = Accelerator(
@@ -108,5 +127,6 @@ def _engine(kernels: Kernels, speeds: Speeds) -> Engine:
         source="measured before the run",
         confidence="measured",
     )
-    launched = replace(CONSTANTS, layer_launch_s=LAYER_CALLS * speeds.call_s, step_s=STEP_CALLS * speeds.call_s)
-    return engine(device, launched, kernels.dtype)
+    passes = CONSTANTS.elementwise_passes * (2 if kernels.dtype == "fp32" else 1)
+    launched = {"layer_launch_s": LAYER_CALLS * speeds.call_s, "step_s": STEP_CALLS * speeds.call_s}
+    return engine(device, replace(CONSTANTS, elementwise_passes=passes, **launched), kernels.dtype)

@@ -29,6 +29,7 @@ class Transformer(nn.Module):
 
     compute_dtype     of the activations; weights stay as they are
     attend            the attention kernel
+    compiled          whether a loss of it is compiled when it is trained
     longest           how many tokens it has positions for; None where any number will do
     """
 
@@ -37,6 +38,7 @@ class Transformer(nn.Module):
         self.architecture, self.numerics = architecture, numerics
         self.compute_dtype: torch.dtype = torch.float32
         self.attend: Attend = KERNELS["sdpa"]
+        self.compiled = False
         main = architecture.main
         self.embedding = Inputs(architecture.embedding, main.hidden, numerics)
         self.stack_names = [stack.name for stack in architecture.stacks]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import Any
 
 import torch
@@ -66,10 +67,25 @@ def next_token(windows: NDArray[Any] | Tensor) -> Batch:
 
 
 def summed_loss(model: nn.Module, batch: Batch) -> Tensor:
-    """Cross entropy in nats, summed over the targets that count."""
+    """Cross entropy in nats, summed over the targets that count; compiled where the model is to be, for training."""
     given = {"kept_BT": batch.kept, "sources_BS": batch.sources, "source_kept_BS": batch.source_kept}
-    logits_BTV = model(batch.tokens, **{name: x for name, x in given.items() if x is not None})
-    return cross_entropy(logits_BTV.flatten(0, -2), batch.targets.flatten(), ignore_index=IGNORED, reduction="sum")
+    present = {name: x for name, x in given.items() if x is not None}
+    loss_of = _compiled() if getattr(model, "compiled", False) and torch.is_grad_enabled() else _summed
+    return loss_of(model, batch.tokens, batch.targets, present)
+
+
+def _summed(model: nn.Module, tokens_BT: Tensor, targets_BT: Tensor, given: dict[str, Tensor]) -> Tensor:
+    logits_BTV = model(tokens_BT, **given)
+    return cross_entropy(logits_BTV.flatten(0, -2), targets_BT.flatten(), ignore_index=IGNORED, reduction="sum")
+
+
+@cache
+def _compiled() -> Callable[..., Tensor]:
+    """The loss from the tokens on, as one compiled piece."""
+    from torch._inductor import config
+
+    config.cpp_wrapper = True  # it then gives up Python's lock while it computes, which lanes need
+    return torch.compile(_summed, dynamic=False)
 
 
 def backward(
@@ -118,9 +134,8 @@ def mean_loss(model: nn.Module, batches: Iterable[Batch], device: torch.device) 
     """The loss per counted target over several batches, in nats, without training."""
     training, total, counted = model.training, 0.0, 0
     model.eval()
-    with torch.compiler.set_stance("force_eager"):  # batches of all sizes: compiling for each would take longer
-        for batch in batches:
-            total += float(summed_loss(model, batch.to(device)))
-            counted += batch.counted
+    for batch in batches:
+        total += float(summed_loss(model, batch.to(device)))
+        counted += batch.counted
     model.train(training)
     return total / max(1, counted)
