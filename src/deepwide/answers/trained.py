@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from deepwide.answers.models import find_model
 from deepwide.answers.places import json_table
 from deepwide.errors import BadInput, did_you_mean
+from deepwide.lab.needs import need_lab
 
 if TYPE_CHECKING:
     from deepwide.architecture.model import Architecture
@@ -46,6 +47,7 @@ def trained(name: str, root: str | Path | None = None) -> Trained:
     from deepwide.lab.store.files import shown
     from deepwide.lab.store.names import MANIFEST
 
+    need_lab()
     if name in run_names(root):
         return _from_run(open_run(root, name))
     folder = _folder(name)

@@ -44,7 +44,9 @@ QUIET_S = 5.0  # between two lines of progress where nobody looks at a terminal
 @click.option("--attention", help="sdpa or bmm.")
 @click.option("--threads", type=int, help="That share an operation.")
 @click.option("--lanes", type=int, help="Parts of a batch computed side by side, each by so many threads.")
-@click.option("--compile/--no-compile", "compile_", default=None, help="Compile the loss: pays for runs of many minutes.")
+@click.option(
+    "--compile/--no-compile", "compile_", default=None, help="Compile the loss: pays for runs of many minutes."
+)
 @click.option("--layout", default="", help="With torchrun: how processes share the model, e.g. fsdp=2, tp=2, pp=2.")
 @click.option("--name", default="", help="Of the run; default: one that is free.")
 @click.option("--root", default=None, help="The folder of runs.  [default: runs, or DEEPWIDE_RUNS]")

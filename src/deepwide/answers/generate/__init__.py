@@ -10,6 +10,7 @@ from deepwide.answers.generate.traced import TokenTrace, traced
 from deepwide.answers.generate.writing import Write, Written, continued, filled_in
 from deepwide.answers.trained import Trained, trained
 from deepwide.errors import BadInput
+from deepwide.lab.needs import need_lab
 
 __all__ = ["Generation", "TokenTrace", "generate"]
 
@@ -71,6 +72,7 @@ def generate(
     `write` is given the prompt, then each piece of text as soon as it is known, and whether the model wrote it.
     A masked model fills in every [MASK] of the prompt instead.
     """
+    need_lab()
     from deepwide.lab.generation import Choice, checksum
 
     choice = Choice(temperature=temperature, top_k=top_k, top_p=top_p, seed=seed, tokens=tokens)

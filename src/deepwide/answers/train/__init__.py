@@ -13,6 +13,7 @@ from deepwide.answers.train.setting import Setting, setting
 from deepwide.answers.trained import run_model
 from deepwide.architecture.sizes import int_or_none, sizes
 from deepwide.errors import BadInput
+from deepwide.lab.needs import need_lab
 
 if TYPE_CHECKING:
     from deepwide.lab.distributed import Layout, Team
@@ -49,6 +50,7 @@ def train(
     asked             fields of `Recipe` (tokens, batch, context, learning_rate, ...) and of `Kernels` (dtype,
                       attention, threads, ...); what is left out is chosen, and kept with the run
     """
+    need_lab()
     from deepwide.lab.distributed import started
     from deepwide.lab.network import build
     from deepwide.lab.store import create, root_folder
@@ -67,6 +69,7 @@ def train(
 
 def resume(name: str, *, root: str | Path | None = None, layout: str = "", watch: Watch = _unwatched) -> Training:
     """Goes on with a run from its newest whole checkpoint: the same recipe, text and kernels, the same losses."""
+    need_lab()
     from deepwide.lab.distributed import started
     from deepwide.lab.kernels import Kernels
     from deepwide.lab.store import open_run, root_folder
