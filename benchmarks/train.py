@@ -29,7 +29,7 @@ import transformers
 from deepwide.answers.models import find_model
 from deepwide.answers.train.predicted import expected
 from deepwide.lab.data import Corpus, batch, prepare, validation_batches
-from deepwide.lab.huggingface import write
+from deepwide.lab.huggingface import read, write
 from deepwide.lab.kernels import Kernels, apply, computing, cores, probed
 from deepwide.lab.lanes import Lanes
 from deepwide.lab.machine import speeds
@@ -92,10 +92,7 @@ def theirs(attention: str, bf16: bool, compiled: bool, corpus: Corpus, steps: in
         )
         trainer.remove_callback(transformers.trainer_callback.PrinterCallback)
         trainer.train()
-        back = fresh(0)
         model.save_pretrained(Path(folder) / "trained")
-        from deepwide.lab.huggingface import read
-
         back = read(Path(folder) / "trained")
     return list(np.diff(ends)[WARM:]), validation_loss(back, corpus)
 
@@ -178,7 +175,7 @@ def ways(corpus: Corpus, compiled: bool) -> dict[str, Callable[[int], tuple[list
     own = {f"deepwide {told(chosen)}": chosen}
     if compiled:
         for lanes, threads in ((1, cores()), (cores(), 1)):
-            way = replace(chosen, compile=True, lanes=lanes, threads=threads)
+            way = replace(chosen, compile=True, attention="sdpa", lanes=lanes, threads=threads)
             own[f"deepwide {told(way)}"] = way
     found = {name: (lambda steps, k=k: ours(k, corpus, steps)) for name, k in own.items()}
     for attention in ("sdpa", "eager"):
