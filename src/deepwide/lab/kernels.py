@@ -29,6 +29,7 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 MATMULS = {"default": "highest", "onednn": "medium"}  # how PyTorch calls the precision that lets oneDNN do it
 MOST_THREADS = 4096
 PROBE_S = 0.3  # for all ways together, once they are warm
+TURN = 3  # passes of a way, one after the other
 HOPELESS = 5.0  # so many times slower than the quickest at the first try, and a way is not tried again
 PROBE_FLOPS = 4e9  # of one try: larger models are tried on fewer tokens
 LONGEST_PROBE = 2048  # tokens: the scores of attention grow with their square
@@ -142,16 +143,17 @@ class _Layer:
     def quickest(self, ways: list[Kernels]) -> Kernels:
         """The way of the least median time; each is tried in turn, so that a busy moment hits all alike.
 
-        A way that waits for other programs every second time is slow, however quick it is between.
+        A way that waits for other programs every second time is slow, however quick it is between. The first pass of a
+        turn does not count: a changed number of threads is a new team of them.
         """
         first = [self._seconds(way) for way in ways]  # this warms up; a hopeless way is seen even so
         hopeful = [i for i, seconds in enumerate(first) if seconds < HOPELESS * min(first)]
-        tried: dict[int, list[float]] = {i: [self._seconds(ways[i])] for i in hopeful}
+        tried: dict[int, list[float]] = {i: [] for i in hopeful}
         ends = time.perf_counter() + PROBE_S
         for i in itertools.cycle(hopeful):
-            if time.perf_counter() > ends:
+            tried[i] += [self._seconds(ways[i]) for _ in range(TURN)][1:]
+            if time.perf_counter() > ends and all(tried.values()):
                 break
-            tried[i].append(self._seconds(ways[i]))
         return ways[min(hopeful, key=lambda i: statistics.median(tried[i]))]
 
     def _seconds(self, way: Kernels) -> float:
