@@ -30,10 +30,11 @@ from deepwide.answers.models import find_model
 from deepwide.answers.train.predicted import expected
 from deepwide.lab.data import Corpus, batch, prepare, validation_batches
 from deepwide.lab.huggingface import read, write
-from deepwide.lab.kernels import Kernels, apply, computing, cores, probed
+from deepwide.lab.kernels import Kernels, apply, computing, probed
 from deepwide.lab.lanes import Lanes
 from deepwide.lab.machine import speeds
 from deepwide.lab.network import Transformer, build
+from deepwide.lab.store.environment import cores
 from deepwide.lab.training import Alone, Recipe, mean_loss, next_token
 from deepwide.lab.training import train as loop
 

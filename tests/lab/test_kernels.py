@@ -11,10 +11,11 @@ import torch
 from deepwide.answers.models import find_model
 from deepwide.errors import BadInput
 from deepwide.lab import kernels as policy
-from deepwide.lab.kernels import Kernels, apply, checked, computing, cores, probed
+from deepwide.lab.kernels import Kernels, apply, checked, computing, probed
 from deepwide.lab.machine import speeds
 from deepwide.lab.network import Transformer, build
 from deepwide.lab.network.attend import KERNELS
+from deepwide.lab.store.environment import cores
 
 TINY = "layers=2,hidden=32,heads=4,ffn=48,vocab=64,context=32"
 ALONE = {"threads": 1, "lanes": 1}

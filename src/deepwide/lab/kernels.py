@@ -8,7 +8,6 @@ way for a fraction of a second, and the quickest is kept with the run: a resumed
 from __future__ import annotations
 
 import itertools
-import os
 import statistics
 import time
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ from deepwide.errors import BadInput, did_you_mean
 from deepwide.lab.lanes import Lanes
 from deepwide.lab.network import Transformer
 from deepwide.lab.network.attend import KERNELS
+from deepwide.lab.store.environment import cores
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 MATMULS = {"default": "highest", "onednn": "medium"}  # how PyTorch calls the precision that lets oneDNN do it
@@ -58,11 +58,6 @@ class Kernels:
     def to_dict(self) -> dict[str, Any]:
         """The policy as plain values."""
         return asdict(self)
-
-
-def cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def checked(kernels: Kernels) -> Kernels:

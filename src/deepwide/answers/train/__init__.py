@@ -114,7 +114,8 @@ def _same_text(manifest: Mapping[str, Any], folder: Path) -> Setting:
 
 def _kernels(team: Team, model: Transformer, chosen: Setting, fixed: Mapping[str, Any]) -> Kernels:
     """The quickest way to compute, the same for all processes; several on a machine share its cores."""
-    from deepwide.lab.kernels import Kernels, cores, probed
+    from deepwide.lab.kernels import Kernels, probed
+    from deepwide.lab.store.environment import cores
 
     if team.mesh is None:
         return probed(model, chosen.recipe.batch, chosen.recipe.context, **fixed)

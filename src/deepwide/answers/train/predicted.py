@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 LAYER_CALLS = 45  # operations that the lab launches for one layer forward
 STEP_CALLS = 400  # and once a step: the loss, clipping, the optimiser
 MATRICES = ("attention", "ffn", "router")  # parts whose matrices Muon takes
-ITERATIONS = 5
 SPREAD = 2.0  # nine of ten runs are expected within this factor, as long as nothing was fitted to this machine
 # Of a plain loop on one device: plausible shares of what was measured, fitted to no shape.
 CONSTANTS = TrainingConstants(
@@ -109,6 +108,8 @@ def muon_flops(weights: Iterable[Weight]) -> int:
 
     5 (4 a² b + 2 a³) for a matrix of a rows and b columns, a <= b     (lab/training/muon.py)
     """
+    from deepwide.lab.training.muon import ITERATIONS
+
     total = 0
     for w in weights:
         if len(w.shape) == 2 and w.part in MATRICES:

@@ -39,13 +39,12 @@ class Session:
 
 def carried_out(s: Session) -> Training:
     """Trains until the end, or until it is interrupted; the run holds every row, and at the end what was measured."""
-    from deepwide.lab.feed import feed
     from deepwide.lab.kernels import apply, computing
     from deepwide.lab.machine import speeds
     from deepwide.lab.training import write
 
     apply(s.kernels, s.model)
-    fed, run = feed(s.setting.corpus, s.setting.recipe), s.run
+    fed, run = s.setting.feed, s.run
     with run.lock() if run else nullcontext(), computing(s.kernels):
         started = _started(s, expected(s.setting.model, s.setting.recipe, s.kernels, speeds(s.kernels, s.team.device)))
         if run:
@@ -67,18 +66,11 @@ def carried_out(s: Session) -> Training:
 
 def _train(s: Session, *, validation: Callable[[], Any], **how: Any) -> Outcome:
     """The loop, in this process alone or in all of the team's."""
-    from deepwide.lab import distributed
+    from deepwide.lab.distributed import mean_loss, spread, train
     from deepwide.lab.lanes import Lanes
-    from deepwide.lab.training import Alone, mean_loss, train
 
-    model, recipe = s.model, s.setting.recipe
-    if s.team.mesh is None:
-        worker = Alone(model, recipe, Lanes(s.kernels.lanes, s.kernels.threads))
-        return train(
-            model, recipe, evaluate=lambda: mean_loss(model, validation(), s.team.device), worker=worker, **how
-        )
-    spread = distributed.spread(model, s.team)
-    return distributed.train(spread, recipe, evaluate=lambda: distributed.mean_loss(spread, validation()), **how)
+    model, lanes = spread(s.model, s.team), Lanes(s.kernels.lanes, s.kernels.threads)
+    return train(model, s.setting.recipe, evaluate=lambda: mean_loss(model, validation()), lanes=lanes, **how)
 
 
 def _started(s: Session, hoped: Any) -> Started:

@@ -13,6 +13,7 @@ from deepwide.errors import BadInput, did_you_mean
 
 if TYPE_CHECKING:
     from deepwide.lab.data import Corpus
+    from deepwide.lab.feed import Feed
     from deepwide.lab.training import Recipe
 
 DEFAULT_MODEL = "like=llama,layers=4,hidden=128,heads=4"
@@ -33,6 +34,7 @@ class Setting:
     model: Model
     corpus: Corpus
     recipe: Recipe
+    feed: Feed
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -54,8 +56,7 @@ def setting(model: str, data: str, tokenizer: str, root: Path, asked: Mapping[st
             f"vocab out, or give vocab={corpus.vocab}"
         )
     recipe = _recipe({**asked, "objective": objective}, corpus)
-    _try_reading(corpus, recipe)
-    return Setting(model=found, corpus=corpus, recipe=recipe)
+    return Setting(model=found, corpus=corpus, recipe=recipe, feed=_tried(corpus, recipe))
 
 
 def with_vocab(text: str, vocab: int) -> str:
@@ -78,13 +79,14 @@ def objective_of(architecture: Architecture, asked: str | None = None) -> str:
     return asked or known[0]
 
 
-def _try_reading(corpus: Corpus, recipe: Recipe) -> None:
-    """Reads the first batches, so that a text too short for the recipe is refused before there is a run."""
+def _tried(corpus: Corpus, recipe: Recipe) -> Feed:
+    """The batches; the first are read, so that a text too short for the recipe is refused before there is a run."""
     from deepwide.lab.feed import feed
 
     fed = feed(corpus, recipe)
     fed.batches(0)
     next(iter(fed.validation()))
+    return fed
 
 
 def _recipe(asked: Mapping[str, Any], corpus: Corpus) -> Recipe:

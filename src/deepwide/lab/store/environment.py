@@ -27,7 +27,7 @@ def environment() -> dict[str, Any]:
         **{name: _version_of(name) for name in LIBRARIES if name in sys.modules},
         "platform": f"{platform.system()} {platform.machine()}",
         "cpu": _processor(),
-        "cores": _cores(),
+        "cores": cores(),
         "threads": _threads(),
         "accelerators": _accelerators(),
     }
@@ -73,7 +73,7 @@ def _processor() -> str:
     return found.partition(":")[2].strip() or platform.processor() or platform.machine()
 
 
-def _cores() -> int:
+def cores() -> int:
     """The cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -24,6 +25,35 @@ ADAMW_STEP = 0.2
 STACK_ELEMENTS = 2**24  # matrices orthogonalised at once; more would only take memory
 
 
+class Cut(Protocol):
+    """How this process holds a matrix: its whole shape, the whole of which it has a piece, its piece of a whole."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the whole matrix."""
+
+    def whole(self, piece: Tensor) -> Tensor:
+        """The matrix of which each process has such a piece."""
+
+    def part(self, whole: Tensor) -> Tensor:
+        """This process's piece of it."""
+
+
+class Uncut:
+    """A matrix that this process has whole."""
+
+    def __init__(self, matrix: Tensor) -> None:
+        self.shape = tuple(matrix.shape)
+
+    def whole(self, piece: Tensor) -> Tensor:
+        """The piece is all of it."""
+        return piece
+
+    def part(self, whole: Tensor) -> Tensor:
+        """All of it."""
+        return whole
+
+
 def muon_step(
     matrices: Sequence[Tensor],
     gradients: Sequence[Tensor],
@@ -33,18 +63,23 @@ def muon_step(
     weight_decay: float,
     momentum: float,
     dtype: torch.dtype,
+    cuts: Sequence[Cut] | None = None,
 ) -> None:
-    """One step of all matrices in place; a stack [n, A, B] counts as n matrices. Nesterov, decoupled decay."""
+    """One step of all matrices in place; a stack [n, A, B] counts as n matrices. Nesterov, decoupled decay.
+
+    Where `cuts` are given, the tensors are pieces: each update is put together, made orthogonal, and cut again.
+    """
     if not matrices:
         return
     torch._foreach_lerp_(list(momenta), list(gradients), 1 - momentum)
     updates = torch._foreach_lerp(list(gradients), list(momenta), momentum)
     torch._foreach_mul_(list(matrices), 1 - rate * weight_decay)
-    for stack in stacks([tuple(m.shape) for m in matrices]):
-        orthogonal = orthogonal_all([updates[i] for i in stack], dtype)
-        scale = ADAMW_STEP * math.sqrt(max(matrices[stack[0]].shape[-2:]))
-        for i, update in zip(stack, orthogonal, strict=True):
-            matrices[i].add_(update, alpha=-rate * scale)
+    owners: Sequence[Cut] = [Uncut(matrix) for matrix in matrices] if cuts is None else cuts
+    for stack in stacks([owner.shape for owner in owners]):
+        wholes = [owners[i].whole(updates[i]) for i in stack]
+        scale = ADAMW_STEP * math.sqrt(max(wholes[0].shape[-2:]))
+        for i, update in zip(stack, orthogonal_all(wholes, dtype), strict=True):
+            matrices[i].add_(owners[i].part(update), alpha=-rate * scale)
 
 
 def stacks(shapes: Sequence[tuple[int, ...]]) -> list[list[int]]:
