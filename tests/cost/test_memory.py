@@ -7,7 +7,8 @@ from fractions import Fraction
 import pytest
 
 from deepwide.answers.models import find_model
-from deepwide.cost.memory import OPTIMIZERS, kv_cache_bytes, lora_parameters, optimizer_bytes, shards
+from deepwide.architecture.adapters import lora_parameters
+from deepwide.cost.memory import OPTIMIZERS, kv_cache_bytes, optimizer_bytes, shards
 from deepwide.errors import BadInput
 
 SIXTEEN = Fraction(16)

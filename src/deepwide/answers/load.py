@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from deepwide.answers.limits import whole
+from deepwide.architecture.adapters import lora_targets
 from deepwide.cost.memory import OPTIMIZERS, PREFILL_CHUNK
 from deepwide.cost.precision import cache_bits, precision
 from deepwide.errors import BadInput, did_you_mean
@@ -31,8 +32,8 @@ class Load:
     """What is asked of the memory: how the model is stored, how long and how many sequences, and whether it trains.
 
     `devices` hold the model together: tensor parallel when serving, ZeRO stage `zero` over data parallel ranks when
-    training. `batch` is per device when training. `lora` trains adapters of that rank and freezes the rest; giving it
-    means training.
+    training. `batch` is per device when training. `lora` trains adapters of that rank beside the matrices that
+    `targets` names, and freezes the rest; giving it means training.
     A prompt is read `chunk` tokens at once, by `fused` kernels or by eager ones.
     """
 
@@ -43,6 +44,7 @@ class Load:
     devices: int = 1
     train: bool = False
     lora: int | None = None
+    targets: str = "all"
     optimizer: str = "adamw"
     recompute: str = "none"
     attention: str = "flash"
@@ -58,6 +60,7 @@ def checked(asked: Load) -> Load:
     values["zero"] = whole("zero", asked.zero, 0, 3)
     if asked.lora is not None:
         values |= {"lora": whole("lora", asked.lora, 1, LARGEST_RANK), "train": True}
+    lora_targets(asked.targets)
     load = replace(asked, **values)
     precision(load.weights)
     cache_bits(load.cache)

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from deepwide.answers.load import LARGEST_BATCH, SEARCHED_CONTEXT, Load, checked
 from deepwide.answers.models import Model, find_model
+from deepwide.architecture.adapters import lora_parameters, lora_targets, lora_weights
 from deepwide.architecture.ledger import Ledger
 from deepwide.architecture.rows import Scores
 from deepwide.cost.activations.saved import saved_activation_bytes
@@ -15,7 +16,6 @@ from deepwide.cost.memory import (
     ADAPTER_BYTES,
     inference_activation_bytes,
     kv_cache_bytes,
-    lora_weights,
     optimizer_bytes,
     overhead_bytes,
     weights_bytes,
@@ -131,7 +131,7 @@ def _training_parts(model: Model, load: Load) -> dict[str, int]:
     ledger, ranks = model.ledger, load.devices
     weights = int(weights_bytes(ledger, precision(load.weights)))
     if load.lora is not None:
-        rows = Ledger(weights=lora_weights(ledger, load.lora), ops=(), caches=())
+        rows = Ledger(weights=lora_weights(ledger, load.lora, lora_targets(load.targets)), ops=(), caches=())
         adapters = ADAPTER_BYTES * int(rows.parameters())
         states = int(optimizer_bytes(rows, load.optimizer, master=False))
         weights, gradients = weights + adapters, adapters
@@ -177,7 +177,7 @@ def _trainable(model: Model, load: Load) -> int:
         return 0
     if load.lora is None:
         return int(model.ledger.parameters())
-    return int(sum(w.parameters for w in lora_weights(model.ledger, load.lora)))
+    return int(lora_parameters(model.ledger, load.lora, lora_targets(load.targets)))
 
 
 def _context_limit(model: Model) -> int:

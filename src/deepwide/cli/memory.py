@@ -34,6 +34,7 @@ from deepwide.cli.output import bar, json_option, notes, print_fitting, title
 @click.option("--eager", is_flag=True, help="Plain kernels, as in transformers, instead of an engine's fused ones.")
 @click.option("--train", is_flag=True, help="Training instead of inference.")
 @click.option("--lora", type=int, default=None, metavar="RANK", help="Train adapters of this rank.")
+@click.option("--targets", default="all", show_default=True, help="Of the adapters: query,value, attention, ffn, all.")
 @click.option("--optimizer", default="adamw", show_default=True, help="adamw, adamw-8bit, adafactor, sgd, muon.")
 @click.option("--recompute", default="none", show_default=True, help="none, selective, full.")
 @click.option("--attention", default="flash", show_default=True, help="Attention kernel: flash, sdpa, eager.")

@@ -1,4 +1,4 @@
-"""Bytes on one device: weights, KV cache, gradients, optimiser states, adapters. Each a fold over the ledger.
+"""Bytes on one device: weights, KV cache, optimiser states. Each a fold over the ledger.
 
 Everything is exact but the overhead of the runtime. Tensor parallelism cuts what the ledger says can be cut.
 """
@@ -20,7 +20,6 @@ from deepwide.units import Num
 # measured residuals of PyTorch runs are 0.3 to 0.6 GiB, NCCL buffers 0.35 to 0.4 GiB (aiconfigurator system files).
 CONTEXT_BYTES = 512 * 2**20
 COMMUNICATION_BYTES = 384 * 2**20
-LORA_TARGETS = ("query", "key", "value", "output", "gate", "up", "down")
 PREFILL_CHUNK = 2048  # tokens that a serving engine takes at once; longer prompts go through in pieces
 ADAPTER_BYTES = 4  # an adapter, its gradient and each of its two moments are kept in fp32
 
@@ -133,21 +132,6 @@ def optimizer_bytes(ledger: Ledger, name: str, master: bool = True) -> Num:
         raise BadInput(f"optimizer={name!r} is unknown{did_you_mean(name, OPTIMIZERS)}; known: {', '.join(OPTIMIZERS)}")
     state = OPTIMIZERS[name]
     return sum(0 if w.tied else state(w) + (4 * w.parameters if master else 0) for w in ledger.weights)
-
-
-def lora_weights(ledger: Ledger, rank: int, targets: tuple[str, ...] = LORA_TARGETS) -> tuple[Weight, ...]:
-    """The adapters' own matrices: [inputs, rank] and [rank, outputs] for each target matrix (arXiv:2106.09685)."""
-    rows = [w for w in ledger.weights if w.part in ("attention", "ffn", "recurrent") and len(w.shape) == 2]
-    chosen = [w for w in rows if w.role.removeprefix("expert_").removeprefix("shared_") in targets]
-    if not chosen:
-        known = ", ".join(sorted({w.role for w in rows}))
-        raise BadInput(f"lora targets {', '.join(targets)} name no matrix of this model; it has {known}")
-    return tuple(w._replace(shape=shape) for w in chosen for shape in ((w.shape[0], rank), (rank, w.shape[1])))
-
-
-def lora_parameters(ledger: Ledger, rank: int, targets: tuple[str, ...] = LORA_TARGETS) -> Num:
-    """Parameters of the adapters: rank (inputs + outputs) for each target matrix."""
-    return sum(w.parameters for w in lora_weights(ledger, rank, targets))
 
 
 def overhead_bytes(devices: int) -> int:

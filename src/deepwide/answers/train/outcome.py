@@ -20,6 +20,7 @@ class Started:
     setting: Setting
     kernels: Kernels
     expected: Expected
+    predicted: dict[str, Any]
     parameters: int
     step: int
 
@@ -41,6 +42,9 @@ class Training:
     status            "done", or "interrupted": the run can be resumed
     predicted         what was expected before the first step, with ranges; measured, under the same names
     sample            what the model writes by itself, where it learned to go on with text
+    start             whose weights it began with, and their validation loss before the first step
+    adapter           rank, alpha and targets, where adapters alone were trained, and the bytes of their file
+    teacher           whom it learned from, and how
     """
 
     name: str
@@ -60,6 +64,11 @@ class Training:
     measured: dict[str, float]
     folder: str
     sample: str | None = None
+    start: str | None = None
+    start_validation_loss: float | None = None
+    adapter: dict[str, Any] | None = None
+    adapter_bytes: int | None = None
+    teacher: dict[str, Any] | None = None
     notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:

@@ -1,22 +1,23 @@
 """What a training will take on this machine, by deepwide's own predictor, from what the machine was measured to do.
 
 The predictor is the one of `deepwide predict training`; only its accelerator is this machine, and its constants are
-those of the lab's own loop.
+those of the lab's own loop: fitted by `deepwide calibrate` where it computes as the run does, else plausible ones.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from deepwide.answers.models import Model
 from deepwide.architecture.flops import Pass, backward_flops, forward_flops
-from deepwide.architecture.rows import Weight
 from deepwide.cost.training.engine import Engine, engine
 from deepwide.cost.training.plan import Job, Plan
 from deepwide.cost.training.step import step_time
 from deepwide.facts.accelerators import Accelerator
+from deepwide.facts.own_files import THIS
+from deepwide.facts.this_machine import calibrated
 from deepwide.facts.training import TrainingConstants
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 LAYER_CALLS = 45  # operations that the lab launches for one layer forward
 STEP_CALLS = 400  # and once a step: the loss, clipping, the optimiser
-MATRICES = ("attention", "ffn", "router")  # parts whose matrices Muon takes
 SPREAD = 2.0  # nine of ten runs are expected within this factor, as long as nothing was fitted to this machine
 # Of a plain loop on one device: plausible shares of what was measured, fitted to no shape.
 CONSTANTS = TrainingConstants(
@@ -53,12 +53,13 @@ CONSTANTS = TrainingConstants(
     expert_exposed=1.0,
     jitter_share=0.0,
     gradient_bytes=4.0,
+    orthogonal_efficiency=0.8,
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expected:
-    """A run as it is predicted, before its first step; `low` and `high` of each number are a factor SPREAD away.
+    """A run as it is predicted, before its first step; `low` and `high` of each number are a factor `spread` away.
 
     mfu               share of the measured peak, by `flops_per_token`: causal attention, forward and backward
     """
@@ -69,11 +70,12 @@ class Expected:
     mfu: float
     flops_per_token: float
     peak_flops_per_s: float
+    spread: float = SPREAD
 
     def to_dict(self) -> dict[str, dict[str, float]]:
         """The numbers that the run will be measured by, each with its range."""
         told = {"step_s": self.step_s, "tokens_per_s": self.tokens_per_s, "seconds": self.seconds, "mfu": self.mfu}
-        return {name: {"value": of, "low": of / SPREAD, "high": of * SPREAD} for name, of in told.items()}
+        return {name: {"value": of, "low": of / self.spread, "high": of * self.spread} for name, of in told.items()}
 
     def mfu_at(self, tokens_per_s: float) -> float:
         """The share of the measured peak that a speed amounts to."""
@@ -88,9 +90,9 @@ def expected(model: Model, recipe: Recipe, kernels: Kernels, speeds: Speeds) -> 
         sequence=recipe.context,
         global_batch=recipe.batch,
     )
-    plan, driven = Plan(micro_batch=recipe.batch // recipe.accumulate), _engine(kernels, speeds)
-    muon = muon_flops(model.ledger.weights) if recipe.optimizer == "muon" else 0
-    step_s = float(step_time(job, plan, driven).step_s + muon / driven.products.flops_per_s)
+    plan = Plan(micro_batch=recipe.batch // recipe.accumulate)
+    driven, spread = _calibrated(recipe, kernels) or (_engine(recipe, kernels, speeds), SPREAD)
+    step_s = float(step_time(job, plan, driven).step_s)
     work = Pass(tokens=recipe.context, batch=recipe.batch)
     flops = float(forward_flops(model.ledger, work) + backward_flops(model.ledger, work))
     return Expected(
@@ -100,28 +102,28 @@ def expected(model: Model, recipe: Recipe, kernels: Kernels, speeds: Speeds) -> 
         mfu=flops / step_s / speeds.flops_per_s,
         flops_per_token=flops / recipe.tokens_per_step,
         peak_flops_per_s=speeds.flops_per_s,
+        spread=spread,
     )
 
 
-def muon_flops(weights: Iterable[Weight]) -> int:
-    """What orthogonalising the matrices of all layers takes: five times X X^T, its square, and its product with X.
-
-    5 (4 a² b + 2 a³) for a matrix of a rows and b columns, a <= b     (lab/training/muon.py)
-    """
-    from deepwide.lab.training.muon import ITERATIONS
-
-    total = 0
-    for w in weights:
-        if len(w.shape) == 2 and w.part in MATRICES:
-            a, b = sorted(int(size) for size in w.shape)
-            total += ITERATIONS * (4 * a * a * b + 2 * a**3) * int(w.repeat * w.copies)
-    return total
+def _calibrated(recipe: Recipe, kernels: Kernels) -> tuple[Engine, float] | None:
+    """This machine as it was calibrated, and the range found then; None where it was not, or for other kernels."""
+    found = calibrated()
+    if found is None or found.kernels != kernels.to_dict():
+        return None
+    constants = _of_optimizer(found.training.constants, recipe)
+    return engine(found.accelerator, constants, found.training.format), math.exp(found.training.spread)
 
 
-def _engine(kernels: Kernels, speeds: Speeds) -> Engine:
-    """This machine as the predictor sees it."""
+def _of_optimizer(constants: TrainingConstants, recipe: Recipe) -> TrainingConstants:
+    """AdamW makes nothing orthogonal."""
+    return constants if recipe.optimizer == "muon" else replace(constants, orthogonal_efficiency=0.0)
+
+
+def _engine(recipe: Recipe, kernels: Kernels, speeds: Speeds) -> Engine:
+    """This machine as the predictor sees it, before anything was fitted to it."""
     device = Accelerator(
-        name="this",
+        name=THIS,
         memory_bytes=1,
         bandwidth_bytes_per_s=speeds.bytes_per_s,
         peak_flops_per_s={kernels.dtype: speeds.flops_per_s},
@@ -130,4 +132,5 @@ def _engine(kernels: Kernels, speeds: Speeds) -> Engine:
     )
     passes = CONSTANTS.elementwise_passes * (2 if kernels.dtype == "fp32" else 1)
     launched = {"layer_launch_s": LAYER_CALLS * speeds.call_s, "step_s": STEP_CALLS * speeds.call_s}
-    return engine(device, replace(CONSTANTS, elementwise_passes=passes, **launched), kernels.dtype)
+    constants = replace(CONSTANTS, elementwise_passes=passes, **launched)
+    return engine(device, _of_optimizer(constants, recipe), kernels.dtype)

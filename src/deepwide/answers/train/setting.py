@@ -12,7 +12,7 @@ from deepwide.architecture.model import Architecture
 from deepwide.errors import BadInput, did_you_mean
 
 if TYPE_CHECKING:
-    from deepwide.lab.data import Corpus
+    from deepwide.lab.data import Corpus, Tokenizer
     from deepwide.lab.feed import Feed
     from deepwide.lab.training import Recipe
 
@@ -29,12 +29,17 @@ DATA = ".data"  # prepared tokens lie there, beside the runs that share them
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """A training with all its defaults filled in."""
+    """A training with all its defaults filled in.
+
+    data, tokenizer   as they were asked for; no tokeniser where it is that of another model
+    """
 
     model: Model
     corpus: Corpus
     recipe: Recipe
     feed: Feed
+    data: str
+    tokenizer: str = ""
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -47,7 +52,7 @@ def setting(model: str, data: str, tokenizer: str, root: Path, asked: Mapping[st
     from deepwide.lab.data import prepare
 
     text = model or DEFAULT_MODEL
-    objective = objective_of(find_model(with_vocab(text, 256)).described(), asked.get("objective"))
+    objective_of(find_model(with_vocab(text, 256)).described(), asked.get("objective"))
     corpus = prepare(data, folder=root / DATA, tokenizer=tokenizer)
     found = find_model(with_vocab(text, corpus.vocab))
     if found.described().vocab < corpus.vocab:
@@ -55,8 +60,23 @@ def setting(model: str, data: str, tokenizer: str, root: Path, asked: Mapping[st
             f"vocab={found.described().vocab} is less than the {corpus.vocab} tokens of tokenizer={tokenizer!r}; leave "
             f"vocab out, or give vocab={corpus.vocab}"
         )
+    return _setting(found, corpus, data, tokenizer, asked)
+
+
+def setting_of(found: Model, data: str, tokenizer: Tokenizer, root: Path, asked: Mapping[str, Any]) -> Setting:
+    """The corpus and the recipe for a model that there is, and for its own tokeniser."""
+    from deepwide.lab.data import prepare
+
+    objective_of(found.described(), asked.get("objective"))
+    named = "bytes" if tokenizer.name == "bytes" else tokenizer
+    return _setting(found, prepare(data, folder=root / DATA, tokenizer=named), data, "", asked)
+
+
+def _setting(found: Model, corpus: Corpus, data: str, tokenizer: str, asked: Mapping[str, Any]) -> Setting:
+    objective = objective_of(found.described(), asked.get("objective"))
     recipe = _recipe({**asked, "objective": objective}, corpus)
-    return Setting(model=found, corpus=corpus, recipe=recipe, feed=_tried(corpus, recipe))
+    fed = _tried(corpus, recipe)
+    return Setting(model=found, corpus=corpus, recipe=recipe, feed=fed, data=data, tokenizer=tokenizer)
 
 
 def with_vocab(text: str, vocab: int) -> str:

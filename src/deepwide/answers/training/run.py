@@ -9,8 +9,9 @@ from typing import Any
 from deepwide.answers.limits import LONGEST_CONTEXT, MOST_DEVICES, MOST_TOKENS, whole
 from deepwide.answers.load import LARGEST_RANK
 from deepwide.answers.models import Model
+from deepwide.architecture.adapters import lora_parameters
 from deepwide.architecture.model import Architecture
-from deepwide.cost.memory import lora_parameters, overhead_bytes
+from deepwide.cost.memory import overhead_bytes
 from deepwide.cost.training.engine import FORMATS, engine
 from deepwide.cost.training.memory_habits import MemoryHabits, memory_habits
 from deepwide.cost.training.plan import Job
@@ -114,6 +115,8 @@ def setting(model: Model, device: Accelerator, asked: Run) -> Setting:
 def own_precision(device: Accelerator, asked: str) -> str:
     """The number format asked for, which the accelerator must have; where none is, the first that it has after bf16."""
     own = [name for name in FORMATS["bf16"] if name in device.peak_flops_per_s]
+    if not asked and device.usual:
+        return device.usual.products
     if not asked:
         return own[0] if own else "bf16"
     if asked in FORMATS["bf16"] and own and asked not in own:
@@ -132,6 +135,8 @@ def _profile(run: Run, device: Accelerator) -> TrainingProfile:
 
 def usual_runtime(device: Accelerator, precision: str) -> str:
     """The engine to ask about where none is named: the newest that was measured on the accelerator."""
+    if device.usual:
+        return device.usual.runtime
     if device.vendor in MAKERS:
         return MAKERS[device.vendor]
     rows = training_profiles()
@@ -241,7 +246,7 @@ def _architecture(model: Model) -> Architecture:
 def _basis_notes(profile: TrainingProfile, device: Accelerator, run: Run, asked: Run) -> list[str]:
     """Where constants or number formats are not this engine's on this accelerator."""
     notes = []
-    if not asked.precision and run.precision != "bf16":
+    if not asked.precision and run.precision != "bf16" and not device.usual:
         notes.append(f"precision={run.precision} assumed: {device.name} has no bf16")
     if run.precision in ("tf32", "fp32"):
         notes.append("memory and traffic are those of 16-bit weights and activations")

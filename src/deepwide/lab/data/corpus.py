@@ -55,11 +55,13 @@ def prepare(
     source: str | Path | Sequence[str | Path] = "",
     *,
     folder: str | Path,
-    tokenizer: str = "bytes",
+    tokenizer: str | Tokenizer = "bytes",
     validation_share: float = VALIDATION_SHARE,
     seed: int = 0,
 ) -> Corpus:
     """The corpus of a source: nothing or `stdlib`, files, folders, globs, `hf:OWNER/NAME`, `copy` or `reverse`.
+
+    `tokenizer` is one, or the name of one that is found or trained.
 
     Its tokens lie in the folder, and are made only where they do not lie there yet.
     """
@@ -71,7 +73,7 @@ def prepare(
     first = str(sources[0]) if len(sources) == 1 else ""
     task = task_of(first)
     if task:
-        return _task_corpus(task, first, tokenizer, Path(folder), validation_share, seed)
+        return _task_corpus(task, first, _name(tokenizer), Path(folder), validation_share, seed)
     documents, notes = _documents(sources)
     return _text_corpus(documents, notes, sources, tokenizer, Path(folder), validation_share, seed)
 
@@ -97,7 +99,7 @@ def _text_corpus(
     documents: Sequence[Document],
     notes: Sequence[str],
     sources: Sequence[str | Path],
-    tokenizer: str,
+    tokenizer: str | Tokenizer,
     folder: Path,
     share: float,
     seed: int,
@@ -109,8 +111,8 @@ def _text_corpus(
         raise BadInput(
             f"data={name!r}: {sum(text.size_bytes for text in texts)} bytes are too little to train and validate"
         )
-    found = _tokenizer(tokenizer, sides, folder)
-    said += _remarks(found, tokenizer)
+    found = _tokenizer(tokenizer, sides, folder) if isinstance(tokenizer, str) else tokenizer
+    said += _remarks(found, _name(tokenizer))
     streams = (_stream(sides.train, found), _stream(sides.validation, found))
     return _corpus(streams, sides.sha256, found, folder, source=name, kind="text", notes=(*notes, *said))
 
@@ -190,6 +192,10 @@ def _tokenizer(name: str, sides: Split, folder: Path) -> Tokenizer:
         folder.mkdir(parents=True, exist_ok=True)
         replace_whole(path, hashlib.sha256(text).hexdigest().encode() + b"\n" + text)
     return trained
+
+
+def _name(tokenizer: str | Tokenizer) -> str:
+    return tokenizer if isinstance(tokenizer, str) else tokenizer.name
 
 
 def _kept(path: Path, name: str) -> Tokenizer | None:

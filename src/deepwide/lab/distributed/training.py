@@ -15,7 +15,6 @@ from deepwide.lab.distributed.layout import refuse_unfit
 from deepwide.lab.distributed.muon import CutMuon
 from deepwide.lab.distributed.pieces import Pieces
 from deepwide.lab.distributed.spreading import Spread
-from deepwide.lab.lanes import Lanes
 from deepwide.lab.training.checkpoint import Checkpoint
 from deepwide.lab.training.loop import Outcome, Row
 from deepwide.lab.training.loop import train as loop
@@ -37,7 +36,7 @@ def train(
     save: Callable[[Checkpoint], object] | None = None,
     start: Checkpoint | None = None,
     should_stop: Callable[[], bool] = lambda: False,
-    lanes: Lanes | None = None,
+    alone: Alone | None = None,
 ) -> Outcome:
     """Trains a model that is spread over processes, all of which call this; arguments are those of the loop.
 
@@ -46,7 +45,7 @@ def train(
     evaluate          is called by all: `mean_loss` below
     start             counts where the leader gives it; the others need not read it
     should_stop       all stop where one says so
-    lanes             of a process that is alone
+    alone             takes the steps of a process that is alone
     """
     if spread.team.mesh is None:
         return loop(
@@ -58,7 +57,7 @@ def train(
             save=save,
             start=start,
             should_stop=should_stop,
-            worker=Alone(spread.model, recipe, lanes),
+            worker=alone,
         )
     team = spread.team
     refuse_unfit(team.layout, spread.model.architecture, batch=recipe.batch, accumulate=recipe.accumulate)

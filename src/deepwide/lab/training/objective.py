@@ -5,7 +5,7 @@ Shapes: B batch, T tokens, S tokens of the source, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from functools import cache
 from typing import Any
@@ -18,6 +18,7 @@ from torch.nn.functional import cross_entropy
 from deepwide.lab.lanes import Lanes
 
 IGNORED = -100  # a target that does not count
+Loss = Callable[[nn.Module, "Batch"], Tensor]  # of a model on a batch, summed over the targets that count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,30 +96,36 @@ def backward(
     device: torch.device,
     counted: int | None = None,
     lanes: Lanes | None = None,
+    loss: Loss | None = None,
+    trained: Sequence[nn.Parameter] = (),
 ) -> Tensor:
     """Adds the gradients of the batch's mean loss, piece by piece, and returns that loss.
 
     Each piece is divided by the targets of the whole batch, or by `counted` where others have a part of it: together
-    they are the one batch, however the targets are spread over them. Lanes share each piece.
+    they are the one batch, however the targets are spread over them. Lanes share each piece; they give `trained` their
+    gradients, all parameters of the model where that is left out. `loss` is `summed_loss` where it is left out.
     """
+    loss_of = loss or summed_loss
     counted = max(1, batch.counted) if counted is None else counted
     losses = []
     for piece in batch.pieces(pieces):
         if lanes and lanes.count > 1:
-            losses += _side_by_side(model, piece, counted, lanes)
+            losses += _side_by_side(model, piece, counted, lanes, loss_of, trained)
             continue
-        loss = summed_loss(model, piece.to(device)) / counted
-        torch.autograd.backward(loss)
-        losses.append(loss.detach())
+        of_piece = loss_of(model, piece.to(device)) / counted
+        torch.autograd.backward(of_piece)
+        losses.append(of_piece.detach())
     return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
 
 
-def _side_by_side(model: nn.Module, batch: Batch, counted: int, lanes: Lanes) -> list[Tensor]:
+def _side_by_side(
+    model: nn.Module, batch: Batch, counted: int, lanes: Lanes, loss_of: Loss, trained: Sequence[nn.Parameter]
+) -> list[Tensor]:
     """Adds the gradients of a batch whose parts are computed in lanes, always in one order, so that sums repeat."""
-    weights = [p for p in model.parameters() if p.requires_grad]
+    weights = trained or [p for p in model.parameters() if p.requires_grad]
 
     def one(part: Batch) -> tuple[Tensor, tuple[Tensor | None, ...]]:
-        loss = summed_loss(model, part) / counted
+        loss = loss_of(model, part) / counted
         return loss.detach(), torch.autograd.grad(loss, weights, allow_unused=True)
 
     results = lanes.map(one, batch.pieces(min(lanes.count, len(batch.tokens))))

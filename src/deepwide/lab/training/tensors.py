@@ -21,10 +21,14 @@ def weights(model: nn.Module) -> dict[str, Tensor]:
     return {name: state[name].detach() for name in first.values()}
 
 
-@torch.no_grad()
 def load_weights(model: nn.Module, kept: Mapping[str, Tensor]) -> None:
     """Fills a model with kept weights: all of them, and no others."""
-    own = weights(model)
+    take_over(weights(model), kept)
+
+
+@torch.no_grad()
+def take_over(own: Mapping[str, Tensor], kept: Mapping[str, Tensor]) -> None:
+    """Fills tensors with kept ones: all of them, and no others."""
     check_tensors(own, kept, "weights")
     for name, tensor in own.items():
         tensor.copy_(kept[name])
