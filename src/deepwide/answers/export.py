@@ -115,9 +115,13 @@ def _of_run(name: str, out: str | Path | None, root: str | Path | None) -> Expor
     """A run's weights, config and tokeniser, in a folder."""
     if out is None:
         raise BadInput(f"run {name} has weights, which need a place: add --out FOLDER")
-    from deepwide.answers.trained import trained
+    from deepwide.answers.trained import run_of, trained
     from deepwide.lab.huggingface import write
 
+    run = run_of(name, root)
+    if run is not None and run.manifest.get("quantized"):
+        origin = run.manifest.get("start")
+        raise BadInput(f"run {name} is quantised, which no config.json describes; export {origin}, which it was")
     found = trained(name, root)
     config = write(found.model, out, found.tokenizer)
     text = (Path(out) / TARGETS[HUGGINGFACE]).read_text("utf-8")

@@ -6,6 +6,7 @@ some tensors alone: that is what the rule "INT4 is half a byte" forgets.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
@@ -64,7 +65,8 @@ PRECISIONS = (
         group=64,
         group_bits=8,
         linear_only=True,
-        source="QLoRA, arXiv:2305.14314: double quantisation, an 8-bit scale per 64 and an fp32 one per 256 of those",
+        source="QLoRA, arXiv:2305.14314: double quantisation, an 8-bit scale per 64, an fp32 one per 256 of those, "
+        "and their fp32 mean",
     ),
     Precision(name="mxfp4", bits=4, group=32, group_bits=8, linear_only=True, source="OCP MX v1.0: 8-bit scale per 32"),
     Precision(name="nvfp4", bits=4, group=16, group_bits=8, linear_only=True, source="an fp8 scale per 16"),
@@ -118,7 +120,7 @@ CACHE_BITS = {"fp32": Fraction(32), "bf16": Fraction(16), "fp16": Fraction(16), 
     name: Fraction(8 * GGML_TYPES[kind][1], GGML_TYPES[kind][0])
     for name, kind in (("int8", "Q8_0"), ("q8_0", "Q8_0"), ("int4", "Q4_0"), ("q4_0", "Q4_0"))
 }
-DOUBLE_QUANTISED = 64 * 256  # weights that share one fp32 scale of scales in nf4
+DOUBLE_QUANTISED = 256  # scales that share one fp32 scale in nf4; the mean of all scales of a matrix is one more
 QUANTISED_PARTS = ("attention", "ffn", "recurrent")
 
 
@@ -139,13 +141,16 @@ def cache_bits(name: str) -> Fraction:
     return CACHE_BITS[name.lower()]
 
 
-def stored_bytes(w: Weight, how: Precision | GgufMix) -> Num:
-    """Bytes of all tensors of a row, its scales included. A tied tensor is stored where it is owned."""
+def stored_bytes(w: Weight, how: Precision | GgufMix, chosen: Callable[[Weight], bool] | None = None) -> Num:
+    """Bytes of all tensors of a row, its scales included. A tied tensor is stored where it is owned.
+
+    `chosen` says which rows a format for linear layers touches, where that is not the usual rule.
+    """
     if w.tied:
         return 0
     if isinstance(how, GgufMix):
         return _gguf_bytes(w, how)
-    if how.linear_only and not quantised(w):
+    if how.linear_only and not (chosen or quantised)(w):
         return 2 * w.parameters
     tensors = w.copies * w.repeat
     groups: Num = 0
@@ -155,7 +160,7 @@ def stored_bytes(w: Weight, how: Precision | GgufMix) -> Num:
         groups = -(-w.size // how.group)
     bits = w.size * how.bits + groups * how.group_bits
     if how.name == "nf4":
-        bits = bits + -(-w.size // DOUBLE_QUANTISED) * 32
+        bits = bits + (-(-groups // DOUBLE_QUANTISED) + 1) * 32
     return -(-bits // 8) * tensors
 
 

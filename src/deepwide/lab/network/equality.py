@@ -37,14 +37,21 @@ def built_tensors(model: Transformer) -> Tensors:
     """The model's parameters under the names of the ledger; a matrix is told as inputs × outputs."""
     tensors: Tensors = Counter()
     for name, tensor in model.named_parameters():
-        path, _, leaf = name.rpartition(".")
-        owner, shape = model.get_submodule(path), tuple(tensor.shape)
+        owner, shape = model.get_submodule(name.rpartition(".")[0]), tuple(tensor.shape)
         if isinstance(owner, Experts):
-            tensors[f"{_place(model, path)}.{leaf.replace('_bias', '.bias')}", shape[1:]] += shape[0]
+            tensors[row_name(model, name), shape[1:]] += shape[0]
         else:
-            shape = shape[::-1] if isinstance(owner, Linear) else shape
-            tensors[f"{_place(model, path)}{_ending(owner, leaf)}", shape] += 1
+            tensors[row_name(model, name), shape[::-1] if isinstance(owner, Linear) else shape] += 1
     return tensors
+
+
+def row_name(model: Transformer, name: str) -> str:
+    """The name of the ledger's row that a parameter of this name belongs to."""
+    path, _, leaf = name.rpartition(".")
+    owner = model.get_submodule(path)
+    if isinstance(owner, Experts):
+        return f"{_place(model, path)}.{leaf.replace('_bias', '.bias')}"
+    return f"{_place(model, path)}{_ending(owner, leaf)}"
 
 
 def _place(model: Transformer, path: str) -> str:
