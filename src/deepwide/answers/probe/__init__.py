@@ -1,0 +1,1 @@
+"""What happens inside a model: gradients, likeness of tokens, attention, memories, the tangent kernel."""
