@@ -253,7 +253,7 @@ def test_the_catalogue_is_read_at_the_first_question_and_not_before() -> None:
 
 
 def test_every_field_has_a_reader() -> None:
-    assert {f.name for f in fields(Accelerator)} == {"name", *READERS}
+    assert {f.name for f in fields(Accelerator)} == {"name", "usual", *READERS}
 
 
 @pytest.mark.parametrize("name", ["h100-sxm", "rtx-3060-12gb", "tpu-v5p", "apple-m1-8c"])

@@ -141,6 +141,11 @@ class Op(NamedTuple):
     how: Scores | Chunks | Taps | None = None
 
 
+def is_rms(op: Op) -> bool:
+    """Whether an operation is a norm by the root mean square, which moves its elements once and has no bias."""
+    return op.kind == "norm" and isinstance(op.k, int) and op.k == 1
+
+
 class Cache(NamedTuple):
     """What a layer remembers while generating: `elements` per token within `window`, or per sequence if `fixed`.
 

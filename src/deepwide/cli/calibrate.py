@@ -1,4 +1,4 @@
-"""`deepwide calibrate`: a user's own measurements correct the model, and become a file that predictions take."""
+"""`deepwide calibrate`: this machine is measured, or a user's own runs correct the model; either becomes a file."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import click
 from deepwide import units
 from deepwide.answers.calibrate.calibrated import Calibration, Point
 from deepwide.cli.calibrate_loss import loss
+from deepwide.cli.calibrate_machine import calibrate_this
 from deepwide.cli.options import AcceleratorName
 from deepwide.cli.output import json_option, kept_in, measures, notes, print_json, title
 
@@ -17,9 +18,23 @@ LONGEST_RUN = 90
 PHASES = {"step": "a step", "decode": "each further token", "prefill": "a prompt", "serving": "a token under load"}
 
 
-@click.group()
-def command() -> None:
-    """Your own measurements correct the model: a few runs in a CSV file give constants of your own."""
+@click.group(invoke_without_command=True)
+@click.option("--out", metavar="FILE.toml", help="Where to keep the profile.  [default: where --on this finds it]")
+@click.option("--threads", type=int, help="That the lab may use.  [default: all cores]")
+@json_option()
+@click.pass_context
+def command(context: click.Context, out: str | None, threads: int | None, as_json: bool) -> None:
+    """Measures this machine in a minute, so that --on this predicts it; or corrects the model by runs of your own.
+
+    Alone it times kernels, and small models as the lab trains and runs them, and writes a profile to
+    $DEEPWIDE_HOME/this.toml, else ~/.config/deepwide/this.toml. The commands below take measured runs in a CSV file.
+
+    \b
+    deepwide calibrate
+    deepwide predict inference like=llama,layers=16,hidden=256 --on this
+    """
+    if context.invoked_subcommand is None:
+        calibrate_this(out, threads, as_json)
 
 
 command.add_command(loss)

@@ -34,7 +34,7 @@ BAR = 16
 @click.option("--concurrency", type=int, default=None, help="Sequences that a server keeps busy with, without end.")
 @click.option("--input", type=Number(), default=1024, show_default=True, help="Tokens of a prompt.")
 @click.option("--output", type=Number(), default=256, show_default=True, help="Tokens of an answer.")
-@click.option("--weights", default="bf16", show_default=True, help="bf16, fp8, int8, int4, awq, nf4, q4_k_m, ...")
+@click.option("--weights", default="", help="bf16, fp8, int8, int4, awq, nf4, q4_k_m, ...  [default: bf16]")
 @click.option("--cache", default="bf16", show_default=True, help="Precision of the KV cache: bf16, fp8, int8, int4.")
 @click.option(
     "--runtime", default="", help="vllm, sglang, tensorrt-llm, huggingface, llama.cpp, ideal, ...  [default: vllm]"

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from deepwide.errors import BadInput, did_you_mean
+from deepwide.facts.own_files import THIS
 
 CATALOGUE = Path(__file__).parent / "accelerators.toml"
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16", "fp8", "int8", "fp4")
@@ -30,6 +31,7 @@ CONFIDENCES = {
 SLOWEST_SLOT_BYTES_PER_S = 16e9  # sixteen lanes of PCIe 3.0: a device whose link nobody states still sits in a slot
 LARGEST = 1e30  # no honest field comes near; keeps later arithmetic finite
 LONGEST_TEXT = 1000
+MOST_RATES = 32
 MOST_PROFILE_BYTES = 16_384  # a profile needs about 1,000; hostile input costs the parser time squared
 
 
@@ -42,6 +44,15 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Usual:
+    """How a calibrated machine is driven unless told otherwise: by which runtime, with which weights and products."""
+
+    runtime: str
+    weights: str
+    products: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Accelerator:
     """One device as software sees it. What is not known is None, or missing from `peak_flops_per_s`.
 
@@ -50,6 +61,9 @@ class Accelerator:
     l2_bytes           the last cache that all of them share
     pcie               generation and lanes of the slot: "4.0 x16"
     confidence         a key of CONFIDENCES; it speaks of the rates and the link
+    near_bytes_per_s   (bytes, rate): what is read again and again comes so fast while it is no more than so many
+                       bytes, for caches hold it; beyond the last of them at the bandwidth
+    usual              how a calibrated machine is driven
     """
 
     name: str
@@ -71,6 +85,8 @@ class Accelerator:
     architecture: str = ""
     notes: str = ""
     aliases: tuple[str, ...] = ()
+    near_bytes_per_s: tuple[tuple[float, float], ...] = ()
+    usual: Usual | None = None
 
 
 def accelerator(name: str) -> Accelerator:
@@ -79,6 +95,10 @@ def accelerator(name: str) -> Accelerator:
     >>> accelerator("NVIDIA H100 SXM").name
     'h100-sxm'
     """
+    if name.strip().lower() == THIS:
+        from deepwide.facts.this_machine import machine
+
+        return machine(THIS).accelerator
     if name.endswith(".toml") or "/" in name or "\\" in name:
         return _profile(Path(name))
     found = _by_words().get(frozenset(_words(name))) or _told_by_memory(name)
@@ -93,7 +113,7 @@ def accelerator(name: str) -> Accelerator:
 def accelerators() -> tuple[Accelerator, ...]:
     """Every device of the catalogue, sorted by name."""
     rows = tomllib.loads(CATALOGUE.read_text(encoding="utf-8"))
-    return tuple(_from_row(name, row, f"{CATALOGUE.name}: {name}") for name, row in rows.items())
+    return tuple(device_of(name, row, f"{CATALOGUE.name}: {name}") for name, row in rows.items())
 
 
 def memory_for_use_bytes(device: Accelerator) -> int:
@@ -149,6 +169,10 @@ def _told_by_memory(name: str) -> Accelerator | None:
 
 # Profiles: one table, from a file that nobody vouches for.
 def _profile(path: Path) -> Accelerator:
+    from deepwide.facts.this_machine import is_machine, machine
+
+    if is_machine(path):
+        return machine(path).accelerator
     where = _clipped(str(path))
     tables = _toml(path, where)
     name, row = next(iter(tables.items()), ("", None))
@@ -156,7 +180,7 @@ def _profile(path: Path) -> Accelerator:
         expected = "one table named after the device, such as [my-card]"
         raise BadInput(f"{where}: expected {expected}, with its fields in it; found {len(tables)} entries")
     _text(f"{where}: the name", name)
-    return _from_row(name, {"source": f"profile file {path.name}", "confidence": "stated", **row}, where)
+    return device_of(name, {"source": f"profile file {path.name}", "confidence": "stated", **row}, where)
 
 
 def _toml(path: Path, where: str) -> dict[str, Any]:
@@ -233,6 +257,15 @@ def _link(label: str, value: object) -> Link:
     return Link(kind=_text(f"{label}.kind", table["kind"]), bytes_per_s=rate)
 
 
+def _rates(label: str, value: object) -> tuple[tuple[float, float], ...]:
+    """Pairs of bytes and of the rate that so many are read at, the bytes rising."""
+    pairs = value if isinstance(value, list) and all(isinstance(p, list) and len(p) == 2 for p in value) else []
+    found = tuple((_number(label, size), _number(label, rate)) for size, rate in pairs[:MOST_RATES])
+    if not found or list(found) != sorted(set(found)) or len(pairs) > MOST_RATES:
+        raise _unfit(label, value, f"must be up to {MOST_RATES} pairs of bytes and rates, rising: [[2e6, 5e10]]")
+    return found
+
+
 def _table(label: str, value: object, known: Iterable[str], example: str) -> dict[str, Any]:
     if not isinstance(value, dict) or not value:
         raise _unfit(label, value, f"must be a table that is not empty, such as {example}")
@@ -259,11 +292,13 @@ READERS: Mapping[str, Callable[[str, object], Any]] = {
     "confidence": _confidence,
     "notes": _text,
     "aliases": _texts,
+    "near_bytes_per_s": _rates,
 }
 REQUIRED = ("memory_bytes", "bandwidth_bytes_per_s", "peak_flops_per_s", "source", "confidence")
 
 
-def _from_row(name: str, row: Mapping[str, object], where: str) -> Accelerator:
+def device_of(name: str, row: Mapping[str, object], where: str) -> Accelerator:
+    """The device that a table describes; BadInput says what is wrong with it."""
     _refuse_unknown(where, row, READERS)
     missing = [required for required in REQUIRED if required not in row]
     if missing:

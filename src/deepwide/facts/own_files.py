@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import tomllib
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
-from deepwide.errors import BadInput
+from deepwide.errors import BadInput, did_you_mean
 
 ENDING = ".toml"
 MOST_BYTES = 16_384  # such a file needs about 1,500; hostile input costs the parser time squared
 LARGEST = 1e15  # no honest constant comes near
 LONGEST_TEXT = 500
 MOST_ROWS = 10**9
+THIS = "this"  # the name of the machine at hand, once it is calibrated (this_machine.py)
 
 
 def shown_path(path: str | Path) -> str:
@@ -50,6 +52,32 @@ def number_of(label: str, value: Any, least: float = 0.0, most: float = LARGEST,
         sign = "positive" if least == 0.0 else f"at least {least:g}"
         raise BadInput(f"{label}={str(value)[:40]} must be a {sign} number of at most {most:g}")
     return float(value)
+
+
+def numbers_of(
+    label: str,
+    given: Any,
+    names: Iterable[str],
+    *,
+    further: Iterable[str] = (),
+    zero: Collection[str] = (),
+    **bounds: float,
+) -> dict[str, float]:
+    """A table of numbers: all of those names, perhaps some further ones, and no other; some may be zero."""
+    needed = tuple(names)
+    known = (*needed, *further)
+    if not isinstance(given, dict):
+        raise BadInput(f"{label}={str(given)[:40]!r} must be a table with {', '.join(needed)}")
+    for name in given:
+        if name not in known:
+            raise BadInput(
+                f"{label}: no key called {name[:40]!r}{did_you_mean(name, known)}; known are {', '.join(known)}"
+            )
+    if missing := [name for name in needed if name not in given]:
+        raise BadInput(f"{label}: {', '.join(missing)} missing")
+    return {
+        name: number_of(f"{label}.{name}", value, may_be_least=name in zero, **bounds) for name, value in given.items()
+    }
 
 
 def whole_of(label: str, value: Any) -> int:

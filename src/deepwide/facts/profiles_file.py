@@ -6,21 +6,32 @@ outside, so it is read strictly: a believable size, every key known, every numbe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
 from deepwide.errors import BadInput, did_you_mean
-from deepwide.facts.own_files import ENDING, number_of, shown_path, tables_of, text_of, whole_of, write_whole
+from deepwide.facts import runtimes, training
+from deepwide.facts.own_files import (
+    ENDING,
+    number_of,
+    numbers_of,
+    shown_path,
+    tables_of,
+    text_of,
+    whole_of,
+    write_whole,
+)
 from deepwide.facts.runtimes import PHASES, Profile, ServingConstants, profile, weight_format
 from deepwide.facts.training import TrainingConstants, TrainingProfile
 
 WIDEST = {"training": 5.0, "inference": 150.0}  # a spread beyond a factor of e^5 says nothing
 Kind = Literal["training", "inference"]
 WORDS = ("kind", "runtime", "accelerator", "format", "source")
-MAY_BE_ZERO = ("score_passes",)  # a fused attention kernel keeps scores on the chip
+MAY_BE_LEFT_OUT = {"training": tuple(training.FURTHER), "inference": tuple(runtimes.FURTHER)}
+MAY_BE_ZERO = ("score_passes", *training.FURTHER, *runtimes.FURTHER)  # score_passes: a fused kernel keeps them on chip
 KEYS: dict[str, tuple[str, ...]] = {
     "training": (
         "rows",
@@ -103,7 +114,7 @@ def serving_profile_in(path: str, accelerator: str, weights: str) -> Profile:
         profile(found.runtime, found.accelerator, found.format),
     )
     asked, there = asdict(shipped.constants), asdict(measured.constants)
-    constants = {name: value * asked[name] / there[name] for name, value in found.constants.items()}
+    constants = {n: v * asked[n] / there[n] if n in runtimes.CONSTANTS else v for n, v in found.constants.items()}
     at_home = found.accelerator == accelerator and weight_format(found.format) == weight_format(weights)
     elsewhere = "" if at_home else f"; measured on {found.accelerator} with {found.format} weights, carried over"
     return replace(
@@ -136,7 +147,7 @@ def profile_file(path: str | Path, kind: Kind) -> ProfileFile:
 
 
 def _checked(given: Mapping[str, Any], kind: Kind, where: str) -> ProfileFile:
-    names = [f.name for f in fields(TrainingConstants if kind == "training" else ServingConstants)]
+    names = training.CONSTANTS if kind == "training" else runtimes.CONSTANTS
     words = {word: text_of(f"{where}: {word}", given[word]) for word in WORDS if word != "kind"}
     if not isinstance(given["checked"], date):
         raise BadInput(f"{where}: checked={given['checked']!r} must be a date without quotes, such as 2026-11-22")
@@ -148,7 +159,9 @@ def _checked(given: Mapping[str, Any], kind: Kind, where: str) -> ProfileFile:
         error_share=number_of(f"{where}: error_share", given["error_share"], may_be_least=True),
         spread=_spread(f"{where}: spread", given["spread"], kind),
         spread_elsewhere=_spread(f"{where}: spread_elsewhere", given["spread_elsewhere"], kind),
-        constants=_numbers(f"{where}: constants", given["constants"], names),
+        constants=numbers_of(
+            f"{where}: constants", given["constants"], names, further=MAY_BE_LEFT_OUT[kind], zero=MAY_BE_ZERO
+        ),
         checked=str(given["checked"]),
         node_devices=None if devices is None else whole_of(f"{where}: node_devices", devices),
         network_bytes_per_s=None if network is None else number_of(f"{where}: network_bytes_per_s", network),
@@ -158,26 +171,8 @@ def _checked(given: Mapping[str, Any], kind: Kind, where: str) -> ProfileFile:
 def _spread(label: str, given: Any, kind: Kind) -> dict[str, float]:
     """A logarithm for the step of a training engine, factors for the phases of a runtime."""
     if kind == "training":
-        return _numbers(label, given, ("step",), most=WIDEST[kind])
-    return _numbers(label, given, PHASES, least=1.0, most=WIDEST[kind])
-
-
-def _numbers(label: str, given: Any, names: Iterable[str], **bounds: Any) -> dict[str, float]:
-    """A table of numbers: all of those names, and no other."""
-    known = tuple(names)
-    if not isinstance(given, dict):
-        raise BadInput(f"{label}={given!r} must be a table with {', '.join(known)}")
-    for name in given:
-        if name not in known:
-            raise BadInput(
-                f"{label}: no key called {name[:40]!r}{did_you_mean(name, known)}; known are {', '.join(known)}"
-            )
-    if missing := [name for name in known if name not in given]:
-        raise BadInput(f"{label}: {', '.join(missing)} missing")
-    return {
-        name: number_of(f"{label}.{name}", value, may_be_least=name in MAY_BE_ZERO, **bounds)
-        for name, value in given.items()
-    }
+        return numbers_of(label, given, ("step",), most=WIDEST[kind])
+    return numbers_of(label, given, PHASES, least=1.0, most=WIDEST[kind])
 
 
 def write_profile(path: Path, held: ProfileFile) -> None:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import MISSING, dataclass, fields, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from deepwide.errors import BadInput, did_you_mean
+from deepwide.facts.own_files import THIS
 
 FOLDER = Path(__file__).parent
 FORMATS = {  # the formats of weights that kernels tell apart, and the precisions that each stands for
@@ -48,6 +49,12 @@ class ServingConstants:
     all_reduce_s           the start of a sum over devices
     link_efficiency        of the link, by such sums
     interference           the share of others' prompts that a sequence being written waits for
+
+    What most runtimes do without:
+
+    odd_sizes              how much sizes that tiles do not fit count: 1 as on matrix units, 0 where there are no tiles
+    rms_norm_s             what an RMS norm and the turning of positions take more, made of several operations
+    context_s              what each token in view adds to a step, beside the layers that read it
     """
 
     compute_efficiency: float
@@ -70,9 +77,13 @@ class ServingConstants:
     all_reduce_s: float
     link_efficiency: float
     interference: float
+    odd_sizes: float = 1.0
+    rms_norm_s: float = 0.0
+    context_s: float = 0.0
 
 
-CONSTANTS = tuple(f.name for f in fields(ServingConstants))
+CONSTANTS = tuple(f.name for f in fields(ServingConstants) if f.default is MISSING)
+FURTHER = {f.name: f.default for f in fields(ServingConstants) if f.default is not MISSING}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,11 +154,15 @@ def profile(runtime: str, accelerator: str, weights: str = "bf16") -> Profile:
     >>> profile("vllm", "h100-sxm").measured
     True
     """
-    if runtime.endswith(".toml"):
+    if runtime.endswith(".toml") and not find_runtime(runtime).own_kernels:
         from deepwide.facts.profiles_file import serving_profile_in
 
         return serving_profile_in(runtime, accelerator, weights)
     base = find_runtime(runtime)
+    if base.accelerator and base.accelerator != accelerator:
+        raise BadInput(
+            f"runtime={base.name!r} was calibrated on {base.accelerator!r} alone; give --on {base.accelerator}"
+        )
     kernels = _kernels()
     fitted = kernels.get(accelerator, kernels["default"])
     kind = weight_format(weights)
@@ -159,7 +174,7 @@ def profile(runtime: str, accelerator: str, weights: str = "bf16") -> Profile:
     measured = base.own_kernels or known
     return Profile(
         runtime=base.name,
-        constants=ServingConstants(**constants),
+        constants=ServingConstants(**constants, **{n: base.constants[n] for n in FURTHER if n in base.constants}),
         basis=_basis(base, fitted, chosen, accelerator),
         spread=base.spread if measured else base.spread_elsewhere,
         measured=measured,
@@ -173,8 +188,15 @@ def find_runtime(name: str) -> Runtime:
     """The runtime of that name or alias; of a file, the one that it corrects, under the path of the file."""
     if name.strip().endswith(".toml"):
         from deepwide.facts.profiles_file import profile_file
+        from deepwide.facts.this_machine import is_machine, machine
 
+        if is_machine(name):
+            return machine(name).inference
         return replace(find_runtime(profile_file(name.strip(), "inference").runtime), name=name.strip(), variants={})
+    if name.strip() == THIS:
+        from deepwide.facts.this_machine import machine
+
+        return machine(THIS).inference
     known = {word: row for row in _runtimes().values() for word in (row.name, *row.aliases)}
     word = name.strip().lower().replace("_", "-").replace(" ", "-")
     if word not in known:
@@ -262,7 +284,7 @@ def _corrections() -> tuple[Runtime, ...]:
 
 def _checked(file: str, name: str, row: Mapping[str, Any], kind: type[Kernels] | type[Runtime]) -> dict[str, Any]:
     known = {f.name for f in fields(kind)}
-    if unknown := (set(row) - known) | (set(row["constants"]) - set(CONSTANTS)):
+    if unknown := (set(row) - known) | (set(row["constants"]) - {*CONSTANTS, *FURTHER}):
         raise ValueError(f"{file}: [{name}] has unknown keys {sorted(unknown)}; known are {sorted(known)}, {CONSTANTS}")
     if wrong := [key for key, value in row["constants"].items() if not value > 0]:
         raise ValueError(f"{file}: [{name}] {', '.join(wrong)} must be positive")

@@ -7,12 +7,13 @@ row without an accelerator is fitted on all accelerators of its engine together,
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from deepwide.errors import BadInput, did_you_mean
+from deepwide.facts.own_files import THIS
 
 TABLE = Path(__file__).parent / "training.toml"
 ANY = "any"
@@ -41,6 +42,16 @@ class TrainingConstants:
                            data_exposed, context_exposed, expert_exposed
     jitter_share           how much longer a step takes for each doubling of the devices that wait for each other
     gradient_bytes         of one gradient on the wire
+
+    What most engines do without:
+
+    element_bytes          of an activation, and of a weight as products read it
+    odd_sizes              how much sizes that tiles do not fit count: 1 as on matrix units, 0 where there are no tiles
+    layer_s                what a layer takes forward beside its work, which hides behind nothing; backward twice that
+    rms_norm_s             likewise an RMS norm, and the turning of positions, made of several operations
+    loss_passes            how often logits move in the loss, against the least
+    orthogonal_efficiency  of the matrix rate, by products that make the updates of matrices orthogonal (Muon); 0 where
+                           the optimiser makes none
     """
 
     compute_efficiency: float
@@ -66,6 +77,16 @@ class TrainingConstants:
     expert_exposed: float
     jitter_share: float
     gradient_bytes: float
+    element_bytes: float = 2.0
+    odd_sizes: float = 1.0
+    layer_s: float = 0.0
+    rms_norm_s: float = 0.0
+    loss_passes: float = 1.0
+    orthogonal_efficiency: float = 0.0
+
+
+CONSTANTS = tuple(f.name for f in fields(TrainingConstants) if f.default is MISSING)
+FURTHER = {f.name: f.default for f in fields(TrainingConstants) if f.default is not MISSING}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,8 +122,12 @@ def training_profile(runtime: str, accelerator: str, format: str) -> TrainingPro
 
     `any` is an engine that nobody measured; the path of a .toml is a profile of the user's own.
     """
-    if runtime.endswith(".toml"):
+    if runtime == THIS or runtime.endswith(".toml"):
         from deepwide.facts.profiles_file import training_profile_in
+        from deepwide.facts.this_machine import is_machine, machine
+
+        if runtime == THIS or is_machine(runtime):
+            return machine(runtime).training
 
         return training_profile_in(runtime, accelerator, format)
     if runtime not in (*training_runtimes(), ANY):
@@ -129,5 +154,5 @@ def training_profiles() -> tuple[TrainingProfile, ...]:
 
 def _profile(row: dict[str, Any]) -> TrainingProfile:
     """A row of the table; every constant has to be there, and nothing else."""
-    constants = {f.name: float(row.pop(f.name)) for f in fields(TrainingConstants)}
+    constants = {name: float(row.pop(name)) for name in (*CONSTANTS, *FURTHER) if name in row or name in CONSTANTS}
     return TrainingProfile(**{**row, "checked": str(row["checked"])}, constants=TrainingConstants(**constants))

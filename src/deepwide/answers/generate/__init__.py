@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from deepwide.answers.generate.predicted import predicted_token_s
 from deepwide.answers.generate.traced import TokenTrace, traced
 from deepwide.answers.generate.writing import Write, Written, continued, filled_in
 from deepwide.answers.trained import Trained, trained
@@ -23,7 +24,8 @@ class Generation:
     prompt_tokens     that were read, and tokens that were written, the one that ends a text included
     ended             "end" of the text, all "tokens" written, no further "positions", gaps "filled"
     first_token_s     of reading the prompt and choosing the first token
-    token_s           of each further token, and predicted_s the same as it is predicted; None where there is none
+    token_s           of each further token, and predicted_s the same as it is predicted on a calibrated machine; None
+                      where there is none
     """
 
     model: str
@@ -93,6 +95,7 @@ def generate(
         ended=made.ended,
         **{**asdict(choice), "tokens": len(made.written)},
         **_times(made),
+        predicted_s=predicted_token_s(found, len(made.read), len(made.written)),
         trace=seen,
         notes=(*found.notes, *made.notes, *said),
     )

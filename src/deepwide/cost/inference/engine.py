@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 from deepwide.architecture.rows import Weight
+from deepwide.arithmetic import largest, least, log2
 from deepwide.cost.collectives import Network, Wire
 from deepwide.cost.precision import GgufMix, Precision, cache_bits, precision, quantised, stored_bytes
 from deepwide.cost.roofline import Roof
@@ -33,6 +36,7 @@ class Engine:
     products     matrices in the format of the weights           sixteen    those that stay in 16 bits
     attention    scores, and reading the cache                   network    what joins the devices
     how          the format of the weights; `element_bytes` that of the activations their products read
+    near_bytes_per_s    rates of what caches hold, and the bandwidth beyond them (facts/accelerators.py)
     """
 
     name: str
@@ -44,6 +48,8 @@ class Engine:
     element_bytes: float
     cache_bytes: float
     profile: Profile
+    near_bytes_per_s: tuple[tuple[float, float], ...] = ()
+    bandwidth_bytes_per_s: float = 0.0
 
     @property
     def constants(self) -> ServingConstants:
@@ -67,9 +73,20 @@ class Engine:
         return isinstance(self.how, GgufMix) or not self.how.linear_only or quantised(weight)
 
 
-def driven(accelerator: Accelerator, runtime: str = DEFAULT_RUNTIME, *, weights: str = "bf16", **rest: Any) -> Engine:
-    """The accelerator as a runtime drives it, with the constants that are known of the two."""
+def driven(accelerator: Accelerator, runtime: str = "", *, weights: str = "", **rest: Any) -> Engine:
+    """The accelerator as a runtime drives it, or its usual one, with the constants that are known of the two."""
+    runtime, weights = runtime or usual_runtime(accelerator), weights or usual_weights(accelerator)
     return engine(accelerator, profile(runtime, accelerator.name, weights), weights=weights, **rest)
+
+
+def usual_runtime(accelerator: Accelerator) -> str:
+    """What a model is served with on it, unless told otherwise."""
+    return accelerator.usual.runtime if accelerator.usual else DEFAULT_RUNTIME
+
+
+def usual_weights(accelerator: Accelerator) -> str:
+    """How weights are stored on it, unless told otherwise."""
+    return accelerator.usual.weights if accelerator.usual else "bf16"
 
 
 def engine(
@@ -100,7 +117,29 @@ def engine(
         element_bytes=element_bytes if own_rate else 2.0,
         cache_bytes=float(cache_bits(cache)) / 8,
         profile=by,
+        near_bytes_per_s=accelerator.near_bytes_per_s,
+        bandwidth_bytes_per_s=accelerator.bandwidth_bytes_per_s,
     )
+
+
+def streaming(on: Engine, working_bytes: Real) -> Engine:
+    """The engine with the rates that so many bytes, read in every pass, come at: faster where caches hold them."""
+    times = near_bytes_per_s(working_bytes, on.near_bytes_per_s) / on.bandwidth_bytes_per_s
+    roofs = {name: getattr(on, name) for name in ("products", "sixteen", "attention")}
+    return replace(on, **{name: replace(roof, bytes_per_s=roof.bytes_per_s * times) for name, roof in roofs.items()})
+
+
+def near_bytes_per_s(working_bytes: Real, rates: Sequence[tuple[float, float]]) -> Real:
+    """The rate of so many bytes, between those measured: straight lines in the logarithm of the bytes.
+
+    >>> near_bytes_per_s(2e6, [(1e6, 50e9), (4e6, 30e9)])
+    40000000000.0
+    """
+    rate: Real = rates[0][1]
+    for (small, before), (large, after) in pairwise(rates):
+        share = largest(least(log2(working_bytes / small) / log2(large / small), 1.0), 0.0)
+        rate = rate + share * (after - before)
+    return rate
 
 
 def network(accelerator: Accelerator, constants: ServingConstants, devices: int) -> Network:

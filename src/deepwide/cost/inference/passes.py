@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 from deepwide.architecture.flops import Pass, layer_flops
 from deepwide.architecture.ledger import Ledger
-from deepwide.architecture.rows import Cache, Op, Scores, Weight
+from deepwide.architecture.rows import Cache, Op, Scores, Weight, is_rms
 from deepwide.arithmetic import least, longer, pieces, repeated, rounded_up
 from deepwide.cost.collectives import Network, group, send_s
-from deepwide.cost.inference.engine import Engine
+from deepwide.cost.inference.engine import Engine, streaming
 from deepwide.cost.memory import cached_elements
 from deepwide.cost.roofline import roofline_s
 from deepwide.units import Num, Real
@@ -77,6 +77,7 @@ class Seconds:
 def forward(ledger: Ledger, work: Work, on: Engine, stream: str = "decoder") -> Seconds:
     """One pass of a stack, the stages of a pipeline one after the other. Other stacks have run already."""
     weights = {w.name: w for w in ledger.weights}
+    on = _near(ledger, work, on)
     running = [op for op in ledger.ops if op.stream == stream and op.rows is None and _runs(op, work)]
     products = [_product_s(op, weights.get(op.weight), work, on) for op in running if op.kind == "matmul"]
     weights_s = repeated((n, reading) for n, reading, _ in products)
@@ -96,6 +97,15 @@ def forward(ledger: Ledger, work: Work, on: Engine, stream: str = "decoder") -> 
     )
 
 
+def _near(ledger: Ledger, work: Work, on: Engine) -> Engine:
+    """The engine with the rates at which all that a pass reads comes from caches, where those are known."""
+    if not on.near_bytes_per_s:
+        return on
+    held_bytes = repeated((w.repeat, w.layer_parameters * on.weight_bytes(w)) for w in ledger.weights)
+    kept = repeated((c.repeat, cached_elements(c, work.past + work.tokens)) for c in ledger.caches)
+    return streaming(on, (held_bytes + kept * work.batch * on.cache_bytes) / (work.tp * work.pp))
+
+
 def _runs(op: Op, work: Work) -> bool:
     return op.kind != "gather" and (work.logits > 0 or op.part != "head")
 
@@ -113,7 +123,8 @@ def _product_s(op: Op, weight: Weight | None, work: Work, on: Engine) -> tuple[N
     under = on.products if narrow else on.sixteen
     held_bytes = _touched(op, weight, rows) * k * n * on.weight_bytes(weight)
     passing_bytes = rows * op.active * (k + n) * (on.element_bytes if narrow else ELEMENT_BYTES)
-    whole = rounded_up(k, TILE) * rounded_up(n, TILE) if work.prompt else k * n
+    tiled = work.prompt and on.constants.odd_sizes > 0
+    whole = rounded_up(k, TILE) * rounded_up(n, TILE) if tiled else k * n
     flops = 2 * rows * op.active * whole
     reading: Real = held_bytes / under.bytes_per_s
     return op.repeat, reading, roofline_s(flops, held_bytes + passing_bytes, under) - reading
@@ -169,7 +180,7 @@ def _launch_s(op: Op, on: Engine) -> Real:
         return 0.0 if op.name.rpartition(".")[2] in FUSED else c.launch_s
     if op.kind == "attention":
         return c.attention_launch_s + c.small_s  # positions are turned and keys stored before it
-    return c.small_s
+    return c.small_s + c.rms_norm_s if is_rms(op) else c.small_s
 
 
 def _traffic_s(running: list[Op], weights: dict[str, Weight], work: Work, on: Engine) -> Real:
@@ -212,7 +223,7 @@ def _pass_s(kernels_s: Real, running: list[Op], weights: dict[str, Weight], work
     launched = _launched(work, on)
     if not (isinstance(launched, int) and launched == 0):
         device_s = longer(device_s, layers * c.host_layer_s * launched, HOST_SHARPNESS)
-    time: Real = device_s + (c.step_s + work.batch * c.sequence_s)
+    time: Real = device_s + (c.step_s + work.batch * c.sequence_s + (work.past + work.tokens) * c.context_s)
     return time
 
 

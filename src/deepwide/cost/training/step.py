@@ -12,9 +12,10 @@ from typing import NamedTuple
 
 from deepwide.arithmetic import least, log2, longer, pieces
 from deepwide.cost.training.engine import Engine
+from deepwide.cost.training.orthogonal import orthogonal_s
 from deepwide.cost.training.plan import Job, Plan
 from deepwide.cost.training.traffic import Traffic, stage_parameters, traffic
-from deepwide.cost.training.work import ATTENTION_BACKWARD, BACKWARD, Work, host_s, micro_batch_work
+from deepwide.cost.training.work import ATTENTION_BACKWARD, BACKWARD, Work, host_s, layers_s, micro_batch_work
 from deepwide.facts.training import TrainingConstants
 from deepwide.units import Real
 
@@ -176,7 +177,7 @@ def scheduled(job: Job, plan: Plan, engine: Engine, made: Effort) -> Step:
     piped = not (isinstance(plan.pp, int) and plan.pp == 1)
     bubble = (plan.pp - 1) / plan.interleave * stage.middle_s if piped else 0.0
     data = _data_s(sent, plan, count, each, c)
-    optimizer = _optimizer_s(plan, engine, made.parameters)
+    optimizer = _optimizer_s(plan, engine, made.parameters) + orthogonal_s(job, plan, engine)
     running = count * each + (bubble + c.step_s) + data + optimizer
     waiting = running * (c.jitter_share * log2(plan.devices))
     return Step(
@@ -201,7 +202,7 @@ def stage_time(job: Job, plan: Plan, engine: Engine, made: Effort) -> Stage:
         context_s=sent.context_s * (3 + again) * c.context_exposed,
         expert_s=sent.expert_s * (2 + again) * c.expert_exposed,
     )
-    launched = longer(layers.device_s, host_s(job, plan, c), HOST_SHARPNESS)
+    launched = longer(layers.device_s, host_s(job, plan, c), HOST_SHARPNESS) + layers_s(job, plan, c)
     piped = least(plan.pp - 1, 1)  # 1 where there is a pipeline
     handed_on = 2 * plan.interleave * sent.pipeline_s * c.pipeline_exposed * piped
     return Stage(

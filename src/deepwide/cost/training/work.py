@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from deepwide.architecture.flops import Pass, layer_flops
-from deepwide.architecture.rows import Op, Scores, Weight
+from deepwide.architecture.rows import Op, Scores, Weight, is_rms
 from deepwide.arithmetic import largest, repeated, rounded_up
 from deepwide.cost.roofline import matmul_s, misaligned
 from deepwide.cost.training.engine import Engine
@@ -17,7 +17,7 @@ from deepwide.cost.training.plan import Job, Plan
 from deepwide.facts.training import TrainingConstants
 from deepwide.units import Num, Real
 
-ELEMENT_BYTES = 2  # activations are kept in 16 bits, whatever the products are computed in
+ELEMENT_BYTES = 2  # activations travel in 16 bits, whatever the products are computed in
 VOCAB_MULTIPLE = 128  # engines pad the vocabulary to a multiple of it on every device
 LOSS_BYTES = 16  # per logit: written and read in 32 bits by the softmax and by its backward pass
 BACKWARD = 2.0  # each product is followed by two, for its input and for its weight
@@ -76,8 +76,9 @@ def _product_s(op: Op, weight: Weight | None, rows: Real, plan: Plan, engine: En
         rows = rows / plan.tp
     copies = weight.copies if weight else 1
     here = largest(copies / plan.ep, 1)
-    time = matmul_s(rows * op.active, k, n, engine.products, matrices=here, element_bytes=ELEMENT_BYTES)
-    fitting = largest(misaligned(k), misaligned(n))
+    wide = engine.constants.element_bytes
+    time = matmul_s(rows * op.active, k, n, engine.products, matrices=here, weight_bytes=wide, element_bytes=wide)
+    fitting = largest(misaligned(k), misaligned(n)) ** engine.constants.odd_sizes
     slower: Real = time * fitting / (engine.constants.expert_efficiency if "expert" in op.name else 1)
     return slower
 
@@ -88,8 +89,9 @@ def _head_s(op: Op, weight: Weight | None, rows: Real, plan: Plan, engine: Engin
         return _streamed_s(op, rows, plan, engine)
     cut = plan.tp if weight and weight.split == "vocabulary" else 1
     n = rounded_up(op.n, VOCAB_MULTIPLE * cut) / cut
-    loss = rows * n * LOSS_BYTES / engine.head.bytes_per_s
-    return matmul_s(rows, op.k, n, engine.head, element_bytes=ELEMENT_BYTES) + loss
+    loss = rows * n * LOSS_BYTES * engine.constants.loss_passes / engine.head.bytes_per_s
+    wide = engine.constants.element_bytes
+    return matmul_s(rows, op.k, n, engine.head, weight_bytes=wide, element_bytes=wide) + loss
 
 
 def _attention_s(op: Op, how: Scores, job: Job, plan: Plan, engine: Engine) -> Real:
@@ -102,8 +104,8 @@ def _attention_s(op: Op, how: Scores, job: Job, plan: Plan, engine: Engine) -> R
     if fused:
         return time
     scores = how.heads / plan.tp * job.sequence * job.sequence * plan.micro_batch / plan.cp
-    time = time + scores * ELEMENT_BYTES * c.score_passes / engine.head.bytes_per_s
-    return time * awkward_heads(op.k / how.heads, how.heads / plan.tp)
+    time = time + scores * c.element_bytes * c.score_passes / engine.head.bytes_per_s
+    return time * awkward_heads(op.k / how.heads, how.heads / plan.tp) ** c.odd_sizes
 
 
 def awkward_heads(head_dim: Real, heads: Real) -> Real:
@@ -132,16 +134,26 @@ def host_s(job: Job, plan: Plan, constants: TrainingConstants) -> Real:
     return passes * (layers + routed * constants.expert_launch_s)
 
 
+def layers_s(job: Job, plan: Plan, constants: TrainingConstants) -> Real:
+    """What the layers of one micro-batch take beside their work, both ways, where nothing hides it."""
+    passes = 3 + (plan.recompute == "full")
+    normed = sum(op.repeat for op in job.ledger.ops if is_rms(op))
+    time: Real = passes * (job.layers * constants.layer_s + normed * constants.rms_norm_s)
+    return time
+
+
 def _streamed_s(op: Op, rows: Real, plan: Plan, engine: Engine) -> Real:
     """One pass over elements: in and out once, as often as the engine's kernels really do."""
     cut = plan.tp if op.kind == "activation" or plan.sequence_parallel else 1
     elements = rows * op.active * op.n * (op.k + 1) / cut
-    time: Real = elements * ELEMENT_BYTES * engine.constants.elementwise_passes / engine.head.bytes_per_s
+    c = engine.constants
+    time: Real = elements * c.element_bytes * c.elementwise_passes / engine.head.bytes_per_s
     return time
 
 
 def _sorted_s(op: Op, rows: Real, plan: Plan, engine: Engine) -> Real:
     """What goes to experts and comes back, moved on the device itself: sorted by expert, and sorted back."""
     elements = rows * op.active * op.n / plan.tp
-    time: Real = elements * ELEMENT_BYTES * engine.constants.expert_passes / engine.head.bytes_per_s
+    c = engine.constants
+    time: Real = elements * c.element_bytes * c.expert_passes / engine.head.bytes_per_s
     return time
