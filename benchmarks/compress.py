@@ -1,6 +1,6 @@
 """What compressing costs: INT8, INT4 and NF4 of trained runs, and depth against width at equal parameters.
 
-    deepwide train --tokens 400K --threads 1 --lanes 1 --seed 0 --root runs --name base-0    (and so on for each seed)
+    deepwide train --tokens 1M --threads 1 --lanes 1 --seed 0 --root runs --name base-0    (and so on for each seed)
     python benchmarks/compress.py --root runs base-0 base-1
 
 Prints the tables of docs/lab/compress.md as Markdown. What it makes are runs in the same folder.
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 
+from deepwide.answers.finetune import finetune
 from deepwide.answers.prune import Pruned, prune
 from deepwide.answers.quantize import Quantized, quantize
 
@@ -32,6 +33,7 @@ def main() -> None:
     print("\n| run | cut | parameters | loss | cut | recovered | token ms before | token ms |")
     print("|---|---|---|---|---|---|---|---|")
     for run in given.runs:
+        print(whole_line(run, given.root, given.recover), flush=True)
         for layers in LAYERS:
             deep = prune(run, layers=layers, recover=given.recover, root=given.root)
             print(pruned_line(run, deep), flush=True)
@@ -52,6 +54,12 @@ def quantised_line(run: str, a: Quantized) -> str:
     )
     sizes = f"{a.predicted_bytes:,} | {a.tensor_bytes:,}"
     return f"{first}| {run} | {way} | {a.after.loss:.4f} | {a.cost:+.4f} | {sizes} | {times} |"
+
+
+def whole_line(run: str, root: str, tokens: int) -> str:
+    """The model that nothing is cut from, trained as much further as those are that recover."""
+    done = finetune(run, tokens=tokens, root=root, sample=False)
+    return f"| {run} | nothing | {done.parameters:,} | | | {done.validation_loss:.4f} | | |"
 
 
 def pruned_line(run: str, a: Pruned) -> str:

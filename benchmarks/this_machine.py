@@ -21,7 +21,7 @@ LAYERS = (1, 2, 4, 8, 16, 32, 64)
 BODIES = {0.8e6: 16, 5e6: 32}  # body parameters, and the width of a head
 CONTEXTS = (16, 1000)
 BATCH, SEQUENCE = 16, 128
-BUDGET_S = {"decode": 8.0, "step": 25.0}
+BUDGET_S = {"decode": 30.0, "step": 60.0}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,12 +59,13 @@ def measured(models: list[str], threads: int, kernels: dict[str, Any]) -> list[d
     from deepwide.answers.models import find_model
     from deepwide.lab.kernels import Kernels
     from deepwide.lab.measure import Reading, Stepping, in_turn
+    from deepwide.lab.network import build
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    built = [find_model(model).described() for model in models]
-    reading = [Reading(a, context, threads, device) for a in built for context in CONTEXTS]
+    built = [build(find_model(model).described(), device=device) for model in models]
+    reading = [Reading(a, context, threads) for a in built for context in CONTEXTS]
     tokens = iter(in_turn(reading, BUDGET_S["decode"]))
-    stepping = [Stepping(a, BATCH, SEQUENCE, Kernels(**kernels), device) for a in built]
+    stepping = [Stepping(a, BATCH, SEQUENCE, Kernels(**kernels)) for a in built]
     steps = in_turn(stepping, BUDGET_S["step"])
     return [
         {**{f"token after {c}": next(tokens)["decode"].seconds for c in CONTEXTS}, "step": step["step"].seconds}

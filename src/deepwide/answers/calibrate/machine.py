@@ -135,14 +135,14 @@ class _Lab:
     ) -> list[Timed]:
         """Tokens, prompts and steps of these models; the tasks of each kind take turns."""
         from deepwide.lab.measure import Reading, Stepping, in_turn
+        from deepwide.lab.network import build
 
-        built = {name: find_model(name).described() for name in models}
+        built = {name: build(find_model(name).described(), device=self.device) for name in models}
         reads = [(name, 1, context) for name in models for context in contexts]
         steps = [(name, *batch) for name in models for batch in batches]
-        reading = [Reading(built[name], context, self.threads, self.device) for name, _, context in reads]
+        reading = [Reading(built[name], context, self.threads) for name, _, context in reads]
         found = in_turn(reading, budgets_s[0], lambda share: self.told("tokens and prompts", share))
-        del reading
-        stepping = [Stepping(built[name], batch, tokens, self.kernels, self.device) for name, batch, tokens in steps]
+        stepping = [Stepping(built[name], batch, tokens, self.kernels) for name, batch, tokens in steps]
         found += in_turn(stepping, budgets_s[1], lambda share: self.told("training steps", share))
         return [
             Timed(what=what, model=name, batch=batch, tokens=tokens, seconds=taken.seconds, spread=taken.spread)

@@ -7,12 +7,11 @@ from itertools import pairwise
 
 import torch
 
-from deepwide.architecture.model import Architecture
 from deepwide.lab.generation import generate
 from deepwide.lab.kernels import Kernels, apply, computing
 from deepwide.lab.lanes import Lanes
 from deepwide.lab.measure.clock import clock, settled
-from deepwide.lab.network import build
+from deepwide.lab.network import Transformer
 from deepwide.lab.training import Recipe, train
 from deepwide.lab.training.objective import Batch, next_token
 from deepwide.lab.training.worker import Alone
@@ -29,9 +28,9 @@ class Reading:
     Its times are "prefill" (until the first token is there) and "decode" (each further one).
     """
 
-    def __init__(self, architecture: Architecture, context: int, threads: int, device: torch.device) -> None:
-        self.model, self.threads, self.device = build(architecture, seed=SEED, device=device), threads, device
-        vocab = int(architecture.vocab)
+    def __init__(self, model: Transformer, context: int, threads: int) -> None:
+        self.model, self.threads, device = model, threads, next(model.parameters()).device
+        vocab = int(model.architecture.vocab)
         self.clock = clock(threads, device)
         self.prompt_1T = torch.arange(context, device=device)[None] % vocab
 
@@ -51,14 +50,12 @@ class Reading:
 class Stepping:
     """A model that is trained on batches of numbers, by the loop and the default recipe; its times are of a "step"."""
 
-    def __init__(
-        self, architecture: Architecture, batch: int, context: int, kernels: Kernels, device: torch.device
-    ) -> None:
-        self.model, self.kernels, self.device = build(architecture, seed=SEED, device=device), kernels, device
+    def __init__(self, model: Transformer, batch: int, context: int, kernels: Kernels) -> None:
+        self.model, self.kernels, self.device = model, kernels, next(model.parameters()).device
         self.recipe = Recipe(steps=STEPS, batch=batch, context=context, learning_rate=1e-6, seed=SEED)
         drawn = torch.Generator().manual_seed(SEED)
-        self.batch = next_token(torch.randint(int(architecture.vocab), (batch, context + 1), generator=drawn))
-        self.clock = clock(kernels.threads * kernels.lanes, device)
+        self.batch = next_token(torch.randint(int(model.architecture.vocab), (batch, context + 1), generator=drawn))
+        self.clock = clock(kernels.threads * kernels.lanes, self.device)
         apply(kernels, self.model)
         self.worker = Alone(self.model, self.recipe, Lanes(kernels.lanes, kernels.threads))
 
