@@ -17,6 +17,12 @@ from deepwide.errors import BadInput
 from deepwide.lab.sweep import Engine, Finished, started
 
 
+@pytest.fixture(autouse=True)
+def importable_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other processes import the functions below by the name of this module, from where this one looks for modules."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2]))
+
+
 def doubled(job: Any) -> dict[str, Any]:
     if job["n"] == 13:
         raise ValueError("13 is not\n doubled")
