@@ -11,7 +11,7 @@ COMPILE := $(BIN)/python -m compileall -q src
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test lint nightly format clean
+.PHONY: help demo test lint nightly docs format clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ nightly: $(VENV)/dev.stamp ## the slow tests, and the generated ones with many m
 	$(BIN)/python benchmarks/fuzz.py --inputs 100000
 	$(BIN)/python benchmarks/transformers_truth.py --at-least 0.97
 
+docs: $(VENV)/docs.stamp ## the documentation as a site, in build/site; a link that leads nowhere is an error
+	$(BIN)/python -m sphinx --fresh-env --fail-on-warning --quiet docs build/site
+
 format: $(VENV)/dev.stamp ## rewrite the code in the house format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -47,6 +50,11 @@ $(VENV)/core.stamp: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(INSTALL) --editable .
 	$(COMPILE)
+	touch $@
+
+$(VENV)/docs.stamp: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(INSTALL) --editable '.[docs]'
 	touch $@
 
 $(VENV)/dev.stamp: pyproject.toml constraints.txt

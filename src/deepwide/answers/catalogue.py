@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
+from deepwide.answers.answer import Answer
 from deepwide.answers.models import find_model
 from deepwide.architecture.sizes import int_or_none, sizes
 from deepwide.facts.accelerators import Accelerator, accelerators
@@ -12,7 +12,7 @@ from deepwide.facts.models import ModelFact, model_facts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ListedModel:
+class ListedModel(Answer):
     """One row of the model catalogue; its numbers are counted, None where the shape is undisclosed."""
 
     name: str
@@ -26,10 +26,6 @@ class ListedModel:
     source: str
     checked: str
     note: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """The row as plain values."""
-        return asdict(self)
 
 
 def models(search: str = "") -> tuple[ListedModel, ...]:

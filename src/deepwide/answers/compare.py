@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
+from deepwide.answers.answer import Answer
 from deepwide.answers.limits import LONGEST_CONTEXT, MOST_TOKENS, whole
 from deepwide.answers.models import Model, find_model
 from deepwide.answers.shape import TOKENS_PER_PARAMETER, Shape, loss_resolution_of, shape_of
@@ -81,7 +82,7 @@ class Overall:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
+class Comparison(Answer):
     """Shapes, a verdict for each criterion, and all of them in one sentence.
 
     Sums, fill and intensity are those of `tp` devices that share each layer, a training step is that of `devices`.

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from deepwide.answers.answer import Answer
 from deepwide.answers.limits import LONGEST_CONTEXT, whole
 from deepwide.answers.models import Model, find_model
 from deepwide.architecture.flops import Convention, Pass, backward_flops, context_flops, forward_flops, token_flops
@@ -41,7 +42,7 @@ class Row(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Count:
+class Count(Answer):
     """The parameters of a model by part, the work of a token, and every row."""
 
     model: str

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from deepwide.answers.answer import Answer
 from deepwide.answers.models import find_model
 from deepwide.architecture.model import Architecture
 from deepwide.architecture.parts import Positions
@@ -22,7 +23,7 @@ PLAIN = frozenset("llama mistral mixtral ministral qwen2 qwen3 qwen2_moe qwen3_m
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Export:
+class Export(Answer):
     """What was written.
 
     source    "run" where weights and tokeniser went along, or "model"

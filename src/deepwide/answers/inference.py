@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
+from deepwide.answers.answer import Answer
 from deepwide.answers.limits import LONGEST_CONTEXT, whole
 from deepwide.answers.load import Load
 from deepwide.answers.memory import memory, memory_parts
@@ -62,7 +63,7 @@ class Service:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Inference:
+class Inference(Answer):
     """The answer. Times are per sequence, rates of the whole machine; `low` and `high` hold nine times of ten.
 
     prefill_s             reading the prompts alone         ttft_s    the same, and the step that a server is busy with

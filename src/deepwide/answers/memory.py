@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
 from typing import Any, cast
 
+from deepwide.answers.answer import Answer
 from deepwide.answers.load import LARGEST_BATCH, SEARCHED_CONTEXT, Load, checked
 from deepwide.answers.models import Model, find_model
 from deepwide.architecture.adapters import lora_parameters, lora_targets, lora_weights
@@ -30,7 +31,7 @@ PARTS = ("weights", "kv_cache", "activation", "gradient", "optimizer", "overhead
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Memory:
+class Memory(Answer):
     """The answer, per device. `max_context` holds at the asked batch, `max_batch` at the asked context.
 
     `max_context` is no longer than the model's own; `memory_context` is what memory alone would hold.

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from deepwide.answers.places import holds_a_model, json_table, looks_like_a_file, on_disk, printable, readable
+from deepwide.answers.shelf import Shelf, shelf
 from deepwide.architecture.ledger import Ledger, lower
 from deepwide.architecture.model import Architecture
 from deepwide.architecture.sizes import bodies, sizes
@@ -48,6 +49,9 @@ def find_model(text: str, like: str = "", instantiate: bool = False, online: boo
     >>> find_model("llama-2-7b").ledger.parameters()
     6738415616
     """
+    allowed = shelf()
+    if allowed is not None:
+        return _from_shelf(text, allowed, like)
     path, rest = on_disk(text)
     if path and (holds_a_model(path) or not known(text.partition(",")[0])):
         return _changed(_from_path(path, like, instantiate), text, shorthand.parse(f"model,{rest}")[1], like)
@@ -63,6 +67,18 @@ def find_model(text: str, like: str = "", instantiate: bool = False, online: boo
 
         return _changed(_from_config(fetched_config(base), base, like, instantiate), text, changes, like)
     return _changed(_from_catalogue(base, like, instantiate), text, changes, like)
+
+
+def _from_shelf(text: str, configs: Shelf, like: str) -> Model:
+    """The model of a config on the shelf, of the catalogue or of shorthand; nothing on the disk is looked at."""
+    if layer := shorthand.single_layer(text):
+        return _model(text, "one layer", layer)
+    base, changes = shorthand.parse(text)
+    if not base:
+        return _from_nothing(text, changes, like)
+    if base in configs:
+        return _changed(_from_config(configs[base], base, like, instantiate=False), text, changes, like)
+    return _changed(_from_catalogue(base, like, instantiate=False), text, changes, like)
 
 
 def _from_nothing(text: str, changes: dict[str, Any], like: str) -> Model:

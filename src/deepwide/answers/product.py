@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from deepwide.answers.answer import Answer
 from deepwide.answers.limits import LONGEST_CONTEXT, whole
 from deepwide.cost.inference.engine import DEFAULT_RUNTIME, driven
 from deepwide.cost.inference.passes import ELEMENT_BYTES
@@ -15,7 +16,7 @@ LARGEST_SIDE = 2**30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Product:
+class Product(Answer):
     """[rows, inputs] x [inputs, outputs] in 16 bits on one accelerator.
 
     kernel_s    computing and moving; start_s: what a kernel takes before it does either

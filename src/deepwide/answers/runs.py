@@ -8,6 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
+from deepwide.answers.answer import Answer
 from deepwide.errors import BadInput
 from deepwide.lab.store.export import Format, exported
 from deepwide.lab.store.files import replace_whole, shown, written
@@ -30,7 +31,7 @@ Root = str | Path | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunList:
+class RunList(Answer):
     """All runs in a folder, the newest first."""
 
     root: str
@@ -54,7 +55,7 @@ class Measure:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunDetail:
+class RunDetail(Answer):
     """One run: its summary, what was asked for and on what, prediction beside measurement, every logged row."""
 
     summary: RunSummary
@@ -90,7 +91,7 @@ class LossAt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunComparison:
+class RunComparison(Answer):
     """Runs side by side: settings that are the same once, those that differ in a column each, and the losses."""
 
     runs: tuple[RunSummary, ...]
@@ -116,17 +117,13 @@ class RunComparison:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Exported:
+class Exported(Answer):
     """A file that was written, and what is in it."""
 
     out: str
     to: Format
     runs: int
     rows: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """The answer as plain values."""
-        return asdict(self)
 
 
 def runs(root: Root = None) -> RunList:

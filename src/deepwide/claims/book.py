@@ -8,6 +8,7 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
+from deepwide.answers.answer import Answer
 from deepwide.claims import words
 from deepwide.claims.claim import REGISTER, Claim, Finding, Number, Text, Verdict
 from deepwide.claims.measured import NotMeasured
@@ -25,7 +26,7 @@ THEMES = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class Entry(Answer):
     """A claim with its verdict, its numbers and why; `explained` is False where the verdict is not the text's."""
 
     claim: Claim

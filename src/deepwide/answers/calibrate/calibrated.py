@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from deepwide import units
+from deepwide.answers.answer import Answer
 from deepwide.calibration.fit import Prior
 from deepwide.calibration.points import LEAST_SPREAD, Corrected, spread_after
 from deepwide.errors import BadInput
@@ -43,7 +44,7 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Calibration:
+class Calibration(Answer):
     """A runtime corrected by measurements. Errors are mean shares of the measured times.
 
     start          the shipped constants that were corrected

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from deepwide.answers.answer import Answer
 from deepwide.answers.calibrate.loss_rows import OwnRuns, own_runs, shapes_in
 from deepwide.answers.calibrate.rows import Rows
 from deepwide.answers.places import printable
@@ -53,7 +54,7 @@ class RunLoss:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LossCalibration:
+class LossCalibration(Answer):
     """A law fitted to runs. Errors are mean absolute ones in nats.
 
     fitted       the level, or all constants

@@ -6,6 +6,8 @@ import statistics
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from deepwide.answers.answer import Answer
+
 PHASES = {"decode": "each token", "prefill": "a prompt", "step": "a training step"}
 
 
@@ -34,7 +36,7 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MachineCalibration:
+class MachineCalibration(Answer):
     """The answer: what the machine reaches, what was fitted, and how well it predicts what it has not seen.
 
     coverage          share of the checks that lie within their interval

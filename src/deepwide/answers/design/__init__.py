@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from deepwide import units
+from deepwide.answers.answer import Answer
 from deepwide.answers.design.known import KnownModel, known_models
 from deepwide.answers.design.limits import LimitRow, Missed, limit_rows, missed, slower, unmet
 from deepwide.answers.design.question import Question, question
@@ -26,7 +27,7 @@ SLOWER = (1.1, 1.25, 1.5, 2.0, 4.0)  # times the decode time of the usual shape
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Design:
+class Design(Answer):
     """A recommended shape with its reasons, its neighbours, and what the limits cost.
 
     recommended    the lowest predicted loss that keeps to every limit; priced alone, as every other command prices it

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from deepwide.answers.answer import Answer
 from deepwide.answers.count import count
 from deepwide.answers.explain.heads import Advice, Heads, advice, heads_of
 from deepwide.answers.explain.shapes import Counterfactual, Question, Sensitivity, counterfactuals, sensitivities
@@ -24,7 +25,7 @@ FFN_IS_BLIND = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Explanation:
+class Explanation(Answer):
     """What hidden size buys and costs.
 
     growth            shares of the parameters that grow with hidden², with hidden, with the layers; and by what factor

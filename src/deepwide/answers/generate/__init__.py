@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from deepwide.answers.answer import Answer
 from deepwide.answers.generate.predicted import predicted_token_s
 from deepwide.answers.generate.traced import TokenTrace, traced
 from deepwide.answers.generate.writing import Write, Written, continued, filled_in
@@ -17,7 +18,7 @@ __all__ = ["Generation", "TokenTrace", "generate"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Generation:
+class Generation(Answer):
     """What was written, how it was chosen, and how fast.
 
     text              what follows the prompt; of a masked model the prompt with its gaps filled

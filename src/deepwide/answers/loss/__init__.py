@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from math import hypot, isfinite
 from typing import Any
 
+from deepwide.answers.answer import Answer
 from deepwide.answers.limits import MOST_TOKENS, whole
 from deepwide.answers.loss import reasons as reasons_to_doubt
 from deepwide.answers.loss.laws import LEVEL_SD, OtherLaw, applies, as_read, fit_sd, other_laws, outside
@@ -26,7 +27,7 @@ RECURRENT_OUTSIDE = 1.0  # layers the law never saw count as one factor of e out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Loss:
+class Loss(Answer):
     """The answer. `loss`, `low`, `high` are in `units`; None where nothing can be said, and `reasons` say why.
 
     extrapolates, outside    whether a size lies outside the fitted range, and which by how many factors of e

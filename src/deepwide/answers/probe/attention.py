@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from deepwide.answers.answer import Answer
 from deepwide.answers.probe.subject import Subject, built, changed, refuse_steps, subject, tokens_of
 from deepwide.answers.probe.teaching import Watch, taught, unwatched
 from deepwide.errors import BadInput
@@ -63,7 +64,7 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Attention:
+class Attention(Answer):
     """The heads of a model on a text, beside those of the same model with one shared matrix, before and after training.
 
     tokens      the text, token by token

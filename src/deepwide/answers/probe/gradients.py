@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from deepwide.answers.answer import Answer
 from deepwide.answers.probe.subject import Subject, built, changed, refuse_steps, subject
 from deepwide.answers.probe.teaching import Watch, taught, unwatched
 from deepwide.architecture.model import Architecture, Branch
@@ -63,7 +64,7 @@ NORM_WORDS = {"pre": "pre-norm", "post": "post-norm", "none": "no norm", "other"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Gradients:
+class Gradients(Answer):
     """Gradient norms by layer of a model, the first of `flows`, beside the same model built in other ways."""
 
     model: str

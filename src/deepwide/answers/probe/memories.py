@@ -13,6 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from deepwide.answers.answer import Answer
 from deepwide.answers.probe.subject import Subject, subject
 from deepwide.errors import BadInput
 
@@ -71,7 +72,7 @@ class LayerMemories:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Memories:
+class Memories(Answer):
     """The memories of a model: agreement by layer, and for each layer the clearest memories."""
 
     model: str

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from deepwide.answers.answer import Answer
 from deepwide.answers.probe.subject import built
 from deepwide.answers.probe.teaching import Watch, keep_part, kept_part, unwatched
 from deepwide.answers.train.setting import Setting, setting
@@ -71,7 +72,7 @@ class Slope:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TangentKernel:
+class TangentKernel(Answer):
     """The drift of the kernel over widths and seeds. `line` is None where there are too few points for an interval."""
 
     model: str

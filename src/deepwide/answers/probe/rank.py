@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from deepwide.answers.answer import Answer
 from deepwide.answers.probe.subject import subject
 from deepwide.errors import BadInput
 
@@ -54,7 +55,7 @@ class Way:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rank:
+class Rank(Answer):
     """The tokens of a text in the model as it is, the last of `ways`, and in its weights with parts taken out."""
 
     model: str

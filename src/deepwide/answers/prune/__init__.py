@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from deepwide.answers.answer import Answer
 from deepwide.answers.judged import Judged, held_out_loss, judged, refuse_quantised, text_of
 from deepwide.answers.prune.choice import chosen
 from deepwide.answers.prune.shape import asked_shape, fitted, refuse_uncut, shape_of, smaller
@@ -28,7 +29,7 @@ NO_SPEED = "zeros are stored and multiplied like any other number: this model is
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pruned:
+class Pruned(Answer):
     """What was made, before and after.
 
     changes           the sizes that are smaller, and what they are now

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from deepwide.answers.answer import Answer
 from deepwide.answers.judged import Judged, judged, refuse_quantised, text_of
 from deepwide.answers.packed import FILE, sizes_on_disk, write_packed
 from deepwide.answers.quantize.rows import GROUPS, KEEP, chosen_by, file_bytes, group_for, kept_words, way_of
@@ -25,7 +26,7 @@ FULL_BYTES = 4  # of a weight of a run: fp32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Quantized:
+class Quantized(Answer):
     """What was made, before and after.
 
     group             weights that share a scale; 0 where each output has one

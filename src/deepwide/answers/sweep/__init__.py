@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from deepwide.answers.answer import Answer
 from deepwide.answers.sweep import asking
 from deepwide.answers.sweep.law import LawBeside, law_beside, with_predictions
 from deepwide.answers.sweep.plan import Plan
@@ -26,7 +27,7 @@ Watch = Callable[[Progress], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sweep:
+class Sweep(Answer):
     """What came of a sweep. Losses are in nats per byte of the held-out text.
 
     status     done, or interrupted: it can be resumed

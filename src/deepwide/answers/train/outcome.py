@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from deepwide.answers.answer import Answer
+
 if TYPE_CHECKING:
     from deepwide.answers.train.predicted import Expected
     from deepwide.answers.train.setting import Setting
@@ -36,7 +38,7 @@ class Moment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Training:
+class Training(Answer):
     """What came of a training. Losses are in nats per token; `nats_per_byte` is the validation loss per byte of text.
 
     status            "done", or "interrupted": the run can be resumed

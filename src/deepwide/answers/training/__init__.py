@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
+from deepwide.answers.answer import Answer
 from deepwide.answers.models import Model, find_model
 from deepwide.answers.training.plan_text import read_plan
 from deepwide.answers.training.plan_verdict import (
@@ -36,7 +37,7 @@ RATES = ("tokens_per_s", "tokens_per_s_per_device", "mfu")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Training:
+class Training(Answer):
     """The answer. `low` and `high` hold nine times of ten; days and the bill are None without tokens.
 
     breakdown      seconds of a step by part, adding up to step_s
