@@ -35,6 +35,7 @@ COMMANDS = {
     "export": "Writes a trained run for Hugging Face, or a model's shape for a training engine.",
     "calibrate": "Measures this machine, so that --on this predicts it; or corrects the model by your runs.",
     "claims": "The claims book: what five documents state of shapes, computed anew and judged.",
+    "serve": "The page: any model at once, deep against wide at its size, a second beside it.",
     "models": "The catalogue of published models.",
     "accelerators": "The catalogue of accelerators.",
     "completion": "Shell completion: what to add to your shell's start-up file.",

@@ -15,8 +15,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deepwide.answers.figures.theme import FONT, GRID, INK, MARK, PAPER, QUIET, graph_objects
+from deepwide.answers.figures.theme import graph_objects
 from deepwide.answers.places import printable
+from deepwide.answers.report.style import report_style
 from deepwide.errors import BadInput
 from deepwide.facts.own_files import write_whole
 
@@ -125,7 +126,9 @@ def _page(title: str, parts: Sequence[str], *, figures: bool) -> str:
         from plotly.offline import get_plotlyjs
 
         program = f"<script>{get_plotlyjs()}</script>\n<script>{PRINTING}</script>"
-    return PAGE.format(title=escape(title), style=STYLE, program=program, body="\n".join(parts), made_by=_made_by())
+    return PAGE.format(
+        title=escape(title), style=report_style(), program=program, body="\n".join(parts), made_by=_made_by()
+    )
 
 
 def _made_by() -> str:
@@ -228,37 +231,4 @@ function widths(width) {
 }
 addEventListener("beforeprint", () => widths(660));
 addEventListener("afterprint", () => widths(null));
-"""
-STYLE = f"""
-:root {{ color-scheme: light; }}
-* {{ box-sizing: border-box; }}
-body {{ margin: 0; background: {PAPER}; color: {INK}; font: 16px/1.5 {FONT}; }}
-main, footer {{ max-width: 70rem; margin: 0 auto; padding: 1rem; overflow-wrap: anywhere; }}
-h1 {{ font-size: 1.6rem; line-height: 1.2; margin: 1rem 0 .5rem; }}
-h2 {{ font-size: 1.15rem; margin: 2.2rem 0 .6rem; padding-top: .6rem; border-top: 1px solid {GRID}; }}
-.question {{ color: {QUIET}; margin: 0 0 1rem; }}
-.headline {{ font-size: 1.1rem; margin: 0; padding: .7rem .9rem; border-left: 4px solid {MARK}; background: #f6f8fa; }}
-.scroll {{ overflow-x: auto; margin: .8rem 0; }}
-table {{ border-collapse: collapse; font-size: .875rem; font-variant-numeric: tabular-nums; overflow-wrap: normal; }}
-th, td {{ padding: .3rem .7rem; text-align: right; white-space: nowrap; border-bottom: 1px solid {GRID}; }}
-th {{ font-weight: 600; }}
-tbody th {{ font-weight: 400; }}
-tr > :first-child {{ position: sticky; left: 0; background: {PAPER}; }}
-.left {{ text-align: left; }}
-td.left {{ white-space: normal; min-width: 18rem; overflow-wrap: anywhere; }}
-tbody tr.marked > * {{ font-weight: 700; background: #fff1e8; }}
-figure {{ margin: 0 0 1.2rem; }}
-.caption {{ margin: 1.2rem 0 .3rem; }}
-figcaption, footer, .caption {{ color: {QUIET}; font-size: .875rem; }}
-pre {{ background: #f6f8fa; padding: .7rem .9rem; overflow-x: auto; font-size: .875rem; }}
-a {{ color: #0550ae; }}
-@media print {{
-  main {{ max-width: none; padding: 0; }}
-  figure, tr, .headline {{ break-inside: avoid; }}
-  h2 {{ break-after: avoid; }}
-  .modebar {{ display: none !important; }}
-  .scroll {{ overflow: visible; }}
-  table {{ font-size: .7rem; }}
-  th, td {{ padding: .2rem .35rem; }}
-}}
 """

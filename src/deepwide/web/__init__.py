@@ -1,0 +1,1 @@
+"""The page and its HTTP API: the public questions, asked and answered over the network."""

@@ -1,0 +1,30 @@
+"""The API is fed what its own schema allows and what it forbids: an answer or one line comes back, never a failure."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("schemathesis", reason="needs schemathesis")
+
+CHECKS = "not_a_server_error,content_type_conformance,response_schema_conformance,negative_data_rejection"
+
+
+@pytest.mark.slow
+@pytest.mark.fuzz
+def test_nothing_that_is_asked_makes_the_server_fail(address: str, tmp_path: Path) -> None:
+    ran = subprocess.run(
+        [
+            *(sys.executable, "-m", "schemathesis.cli", "run", f"{address}/openapi.json"),
+            *("--checks", CHECKS, "--max-examples", "60", "--seed", "1", "--exclude-path", "/api/design"),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
+        cwd=tmp_path,  # it leaves a folder behind
+    )
+    assert 0 == ran.returncode, ran.stdout[-6000:]
