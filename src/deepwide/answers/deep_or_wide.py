@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from deepwide.answers.answer import Answer
 from deepwide.answers.explain.shapes import EQUAL_SHARE, Question, equalled, wider
 from deepwide.answers.limits import LONGEST_CONTEXT, MOST_TOKENS, whole
 from deepwide.answers.models import Model, find_model
@@ -38,7 +39,7 @@ class Depth:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DeepOrWide:
+class DeepOrWide(Answer):
     """Shapes of one size from wide to deep; `present`, `best` and `lowest` are MODELs of them.
 
     best      the lowest predicted loss of those that decode no slower than the present one, as far as is known

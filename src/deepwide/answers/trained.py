@@ -83,9 +83,10 @@ def run_of(name: str, root: str | Path | None = None) -> Run | None:
 
 def run_model(manifest: Mapping[str, Any], seed: int = 0, device: str | torch.device = "") -> Transformer:
     """The model that a run trains, with fresh weights; where processes share it, each has a device of its own."""
+    from deepwide.lab.device import usual_device
     from deepwide.lab.network import build
 
-    return build(run_architecture(manifest), seed=seed, numerics=_numerics(manifest), device=device or _device())
+    return build(run_architecture(manifest), seed=seed, numerics=_numerics(manifest), device=device or usual_device())
 
 
 def run_architecture(manifest: Mapping[str, Any]) -> Architecture:
@@ -173,10 +174,11 @@ def _adapted(run: Run, kept: Mapping[str, Tensor]) -> Transformer:
 
 def _from_folder(folder: Path) -> Trained:
     from deepwide.lab.data import load_tokenizer
+    from deepwide.lab.device import usual_device
     from deepwide.lab.huggingface import read
     from deepwide.lab.store.files import shown
 
-    tokenizer, model = load_tokenizer(folder), read(folder).to(_device())
+    tokenizer, model = load_tokenizer(folder), read(folder).to(usual_device())
     stated, begins = model.architecture.context, json_table(folder / CONFIG).get("decoder_start_token_id")
     return Trained(
         name=shown(folder.name),
@@ -198,12 +200,6 @@ def _numerics(manifest: Mapping[str, Any]) -> Numerics:
         return Numerics(**{**table, "rotary_scaling": RotaryScaling(**scaling) if scaling else None})
     except TypeError as error:
         raise BadInput(f"manifest.json: numerics cannot be read ({error}); it is of another version") from None
-
-
-def _device() -> str:
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def folder_of(name: str) -> Path | None:

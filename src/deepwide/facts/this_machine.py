@@ -29,6 +29,7 @@ from deepwide.facts.own_files import (
     whole_of,
     write_whole,
 )
+from deepwide.facts.profiles_file import WIDEST
 from deepwide.facts.runtimes import PHASES, Runtime
 from deepwide.facts.training import TrainingConstants, TrainingProfile
 
@@ -46,7 +47,6 @@ KERNELS: dict[str, type] = {
 }
 OF_FIT = ("format", "rows", "error_share", "spread", "constants")
 LONGEST_PATH = 4096
-WIDEST = {"inference": 150.0, "training": 5.0}  # a spread beyond a factor of e^5 says nothing
 CHUNK = 512  # tokens of a prompt that the lab reads at once (lab/generation/generating.py)
 WITHOUT_END = 2**40  # no context is so long
 HEAD = """# This machine, measured and fitted by `deepwide calibrate`. Predictions take it as --on {name}.

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from deepwide.errors import BadInput, did_you_mean
+from deepwide.lab.device import settled
 from deepwide.lab.lanes import Lanes
 from deepwide.lab.network import Transformer
 from deepwide.lab.network.attend import KERNELS
@@ -165,13 +166,8 @@ class _Layer:
                 torch.autograd.grad(y_BTD.sum(), self.weights, allow_unused=True)
 
             lanes = self.lanes.setdefault((way.lanes, way.threads), Lanes(way.lanes, way.threads))
-            _wait(self.tokens.device)
+            settled(self.tokens.device)
             began = time.perf_counter()
             lanes.map(one, x_BTD.chunk(way.lanes))
-            _wait(self.tokens.device)
+            settled(self.tokens.device)
             return time.perf_counter() - began
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)

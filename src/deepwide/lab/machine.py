@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 
+from deepwide.lab.device import least_s
 from deepwide.lab.kernels import DTYPES, Kernels, computing
 
 SQUARE = 1024  # rows and columns of the matrices whose product is timed: they fill the caches and the cores
@@ -38,18 +37,7 @@ def speeds(kernels: Kernels, device: torch.device | None = None) -> Speeds:
         moved, few = torch.ones(MOVED_BYTES // 4, device=device), torch.ones(8, device=device)
         into = torch.empty_like(moved)
         return Speeds(
-            flops_per_s=2 * SQUARE**3 / _least_s(lambda: square @ square, device),
-            bytes_per_s=2 * MOVED_BYTES / _least_s(lambda: into.copy_(moved), device),
-            call_s=_least_s(lambda: [few + few for _ in range(SMALL_CALLS)], device) / SMALL_CALLS,
+            flops_per_s=2 * SQUARE**3 / least_s(lambda: square @ square, device, TRIES_S),
+            bytes_per_s=2 * MOVED_BYTES / least_s(lambda: into.copy_(moved), device, TRIES_S),
+            call_s=least_s(lambda: [few + few for _ in range(SMALL_CALLS)], device, TRIES_S) / SMALL_CALLS,
         )
-
-
-def _least_s(work: Callable[[], object], device: torch.device) -> float:
-    least, ends = float("inf"), time.perf_counter() + TRIES_S
-    while time.perf_counter() < ends or least == float("inf"):
-        began = time.perf_counter()
-        work()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        least = min(least, time.perf_counter() - began)
-    return least

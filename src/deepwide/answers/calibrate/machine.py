@@ -78,10 +78,11 @@ def calibrate_machine(
     """
     need_lab()
     need_scipy()
+    from deepwide.lab.device import usual_device
     from deepwide.lab.measure import exchange, rates, training_kernels
     from deepwide.lab.store.environment import cores
 
-    began, path, device = time.perf_counter(), machine_path() if out is None else Path(out), _device()
+    began, path, device = time.perf_counter(), machine_path() if out is None else Path(out), usual_device()
     checked_path(path)
     used = whole("threads", cores() if threads is None else threads, 1, cores())
     told("kernels and processes", 0.0)
@@ -243,12 +244,6 @@ def _told(fit: Fitted) -> dict[str, Any]:
         "spread": math.exp(fit.spread),
         "constants": fit.constants,
     }
-
-
-def _device() -> torch.device:
-    import torch
-
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def _notes(noise: float) -> Iterator[str]:

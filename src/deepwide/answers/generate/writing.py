@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -118,25 +117,18 @@ def _timed(steps: Iterator[Tensor]) -> Iterator[tuple[int, float]]:
 
 def _check_memory(found: Trained, prompt: int, tokens: int) -> None:
     """Refuses a text whose cache this machine could not hold."""
+    from deepwide.lab.device import memory_bytes
     from deepwide.lab.generation import room
 
     most = room(found.model, prompt)
     context = prompt + (tokens if most is None else min(tokens, most))
     cache_bytes = ELEMENT_BYTES * context * int(cached_elements_per_token(lower(found.model.architecture)))
-    there_bytes = _memory_bytes(_device(found))
+    there_bytes = memory_bytes(_device(found))
     if cache_bytes > there_bytes:
         raise BadInput(
             f"tokens={tokens} needs a cache of {size(cache_bytes)}, and this machine has {size(there_bytes)} in all; "
             "write fewer"
         )
-
-
-def _memory_bytes(device: torch.device) -> int:
-    import torch
-
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[1])
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def _device(found: Trained) -> torch.device:

@@ -5,14 +5,14 @@ Everything is computed in fp32 by one thread, so that a number depends on the se
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepwide.answers.train.setting import Setting, setting, with_vocab
-from deepwide.answers.trained import CONFIG, Trained, trained
+from deepwide.answers.trained import CONFIG, Trained, folder_of, trained
 from deepwide.errors import BadInput
 from deepwide.lab.needs import need_lab
 from deepwide.units import size
@@ -67,19 +67,21 @@ def subject(name: str, *, root: Path, data: str = "", tokenizer: str = "", seed:
 
 def built(chosen: Setting, seed: int = 0) -> Transformer:
     """The model of a setting with fresh weights."""
-    import torch
-
+    from deepwide.lab.device import usual_device
     from deepwide.lab.network import build
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
     _refuse_what_does_not_fit(chosen)
-    return build(chosen.model.described(), seed=seed, device=device)
+    return build(chosen.model.described(), seed=seed, device=usual_device())
 
 
 def _refuse_what_does_not_fit(one: Setting) -> None:
     """Refuses a model that this machine could not hold with its gradients, before a tensor is made."""
+    import torch
+
+    from deepwide.lab.device import memory_bytes
+
     parameters = int(one.model.ledger.parameters())
-    there_bytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    there_bytes = memory_bytes(torch.device("cpu"))
     needs_bytes = BYTES_PER_PARAMETER * parameters
     if needs_bytes > there_bytes / 2:
         raise BadInput(
@@ -173,14 +175,10 @@ def _trained_folder(name: str, root: Path) -> Path | None:
 
     if name in run_names(root):
         return root / name
-    try:
-        folder = Path(name).expanduser().resolve()
-        if not name or not folder.is_dir():
-            return None
-        if (folder / MANIFEST).exists() or ((folder / CONFIG).exists() and any(folder.glob(WEIGHTS))):
+    folder = folder_of(name)
+    with suppress(OSError):  # one that cannot be looked into
+        if folder and ((folder / MANIFEST).exists() or ((folder / CONFIG).exists() and any(folder.glob(WEIGHTS)))):
             return folder
-    except (OSError, RuntimeError, ValueError):  # too long, no such user, a null character
-        return None
     return None
 
 

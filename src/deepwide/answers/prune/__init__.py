@@ -85,8 +85,7 @@ def prune(
     need_lab()
     from deepwide.answers.train.start import start_of
     from deepwide.answers.trained import run_of
-    from deepwide.lab.compress import free_name
-    from deepwide.lab.store import root_folder
+    from deepwide.lab.store import free_name, root_folder
 
     cuts = [value for value in (layers, heads, ffn) if value is not None]
     _check_asked(bool(cuts), parameters, by, sparsity, recover)
@@ -142,7 +141,7 @@ def _cut(start: Start, text: Setting, wanted: Any) -> tuple[Transformer, Model]:
 def _kept(start: Start, model: Model, made: Transformer, text: Setting, folder: Path, name: str) -> Run:
     """The run of the pruned model, whole or not at all."""
     from deepwide.answers.train.beginning import manifest_of
-    from deepwide.lab.compress import keep_whole
+    from deepwide.lab.store import keep_whole
     from deepwide.lab.training.checkpoint import Checkpoint, write
     from deepwide.lab.training.tensors import weights
 

@@ -84,8 +84,8 @@ def quantize(
     need_lab()
     from deepwide.answers.train.start import start_of
     from deepwide.answers.trained import run_of
-    from deepwide.lab.compress import checked_way, free_name
-    from deepwide.lab.store import root_folder
+    from deepwide.lab.compress import checked_way
+    from deepwide.lab.store import free_name, root_folder
 
     folder = root_folder(root)
     checked_way(to, (group if to == "int8" else group or GROUPS[0]) or 0)
@@ -119,7 +119,8 @@ class Plan:
 def _kept(plan: Plan, by: Setting, folder: Path, name: str) -> Run:
     """The run of the packed model, whole or not at all."""
     from deepwide.answers.train.beginning import manifest_of
-    from deepwide.lab.compress import keep_whole, quantise
+    from deepwide.lab.compress import quantise
+    from deepwide.lab.store import keep_whole
 
     packed = deepcopy(plan.start.trained.model)
     quantise(packed, plan.way, plan.rows)

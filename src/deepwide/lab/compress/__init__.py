@@ -2,7 +2,6 @@
 
 from deepwide.lab.compress.cutting import Kept, cut, strongest
 from deepwide.lab.compress.importance import channel_scores, head_scores, layer_losses
-from deepwide.lab.compress.keeping import free_name, keep_whole
 from deepwide.lab.compress.latency import Latency, latencies
 from deepwide.lab.compress.quantising import Way, checked_way, load_quantised, quantise, stored, unpacked_first
 from deepwide.lab.compress.sparsity import make_sparse, multiplied, zeros
@@ -14,9 +13,7 @@ __all__ = [
     "channel_scores",
     "checked_way",
     "cut",
-    "free_name",
     "head_scores",
-    "keep_whole",
     "latencies",
     "layer_losses",
     "load_quantised",

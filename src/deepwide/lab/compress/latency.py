@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
+from deepwide.lab.device import settled
+from deepwide.lab.kernels import Kernels, computing
 from deepwide.lab.network import Transformer
 from deepwide.lab.network.cache import Cache
 
@@ -32,12 +35,8 @@ class Latency:
 @torch.inference_mode()
 def latencies(models: Sequence[Transformer], prompt_1T: Tensor) -> list[Latency]:
     """The latency of each model on one prompt, one thread, batch 1."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with computing(Kernels(threads=1)):
         rounds = [[_timed(model.eval(), prompt_1T) for model in models] for _ in range(ROUNDS)][1:]
-    finally:
-        torch.set_num_threads(threads)
     return [_median([each[i] for each in rounds], prompt_1T.shape[1]) for i in range(len(models))]
 
 
@@ -53,24 +52,23 @@ def _median(tries: list[tuple[float, list[float]]], prompt: int) -> Latency:
 def _timed(model: Transformer, prompt_1T: Tensor) -> tuple[float, list[float]]:
     """Seconds of the prompt, and of each further token."""
     if model.stack_names == ["encoder"]:
-        return _seconds(model, lambda: model(prompt_1T))[0], []
+        return _seconds(lambda: model(prompt_1T))[0], []
     across = len(model.stack_names) > 1
     given = {"sources_BS": prompt_1T} if across else {}
     first_1T = prompt_1T[:, :1] if across else prompt_1T
     further = DECODED if model.longest is None else min(DECODED, model.longest - first_1T.shape[1])
     cache = Cache(first_1T.shape[1] + further)
-    prefill_s, scores = _seconds(model, lambda: model(first_1T, cache=cache, **given))
+    prefill_s, scores = _seconds(lambda: model(first_1T, cache=cache, **given))
     steps = []
     for _ in range(further):
         token_11 = scores[:, -1:].argmax(-1)
-        step_s, scores = _seconds(model, lambda token_11=token_11: model(token_11, cache=cache))
+        step_s, scores = _seconds(partial(model, token_11, cache=cache))
         steps.append(step_s)
     return prefill_s, steps
 
 
-def _seconds(model: Transformer, work: object) -> tuple[float, Tensor]:
+def _seconds(work: Callable[[], Tensor]) -> tuple[float, Tensor]:
     began = time.perf_counter()
-    made: Tensor = work()  # type: ignore[operator]  # a pass of the model
-    if made.device.type == "cuda":
-        torch.cuda.synchronize(made.device)
+    made = work()
+    settled(made.device)
     return time.perf_counter() - began, made

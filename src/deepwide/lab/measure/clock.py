@@ -55,24 +55,6 @@ def in_turn(
     return [{name: sample(seconds) for name, seconds in own.items()} for own in kept]
 
 
-def least_s(work: Callable[[], object], device: torch.device, budget_s: float) -> float:
-    """The least of as many repetitions as the time allows, three at least: what a kernel alone takes."""
-    least, count, ends = float("inf"), 0, time.perf_counter() + budget_s
-    while time.perf_counter() < ends or count < 3:
-        settled(device)
-        began = time.perf_counter()
-        work()
-        settled(device)
-        least, count = min(least, time.perf_counter() - began), count + 1
-    return least
-
-
 def clock(threads: int, device: torch.device) -> Callable[[], float]:
     """What is read before and after: of one thread its own time, which other programs disturb little."""
     return time.process_time if threads == 1 and device.type == "cpu" else time.perf_counter
-
-
-def settled(device: torch.device) -> None:
-    """Waits until an accelerator has done what it was told."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)

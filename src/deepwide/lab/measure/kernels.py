@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch.nn.functional import linear
 
+from deepwide.lab.device import least_s, memory_bytes
 from deepwide.lab.kernels import DTYPES, Kernels, computing
-from deepwide.lab.measure.clock import least_s
 
 SQUARES = (256, 512, 1024)  # rows and columns on a processor; an accelerator needs larger ones
 LARGE_SQUARES = (2048, 4096, 8192)
@@ -49,7 +48,7 @@ def rates(threads: int, device: torch.device) -> Rates:
             peak_flops_per_s={name: _peak(dtype, device) for name, dtype in DTYPES.items()},
             near_bytes_per_s=tuple(_falling([(float(n), _streamed(n, device)) for n in streamed])),
             call_s=least_s(lambda: [few + few for _ in range(SMALL_CALLS)], device, EACH_S) / SMALL_CALLS,
-            memory_bytes=_memory_bytes(device),
+            memory_bytes=memory_bytes(device),
         )
 
 
@@ -82,9 +81,3 @@ def _falling(rates: list[tuple[float, float]]) -> list[tuple[float, float]]:
         if before is None or after is None or before[1] > SAME * here[1] or here[1] > SAME * after[1]
     ]
     return kept
-
-
-def _memory_bytes(device: torch.device) -> int:
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[1])
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -7,10 +7,11 @@ from itertools import pairwise
 
 import torch
 
+from deepwide.lab.device import settled
 from deepwide.lab.generation import generate
 from deepwide.lab.kernels import Kernels, apply, computing
 from deepwide.lab.lanes import Lanes
-from deepwide.lab.measure.clock import clock, settled
+from deepwide.lab.measure.clock import clock
 from deepwide.lab.network import Transformer
 from deepwide.lab.training import Recipe, train
 from deepwide.lab.training.objective import Batch, next_token

@@ -17,6 +17,8 @@ from pathlib import Path
 import torch
 from torch import distributed
 
+from deepwide.lab.device import settled
+
 SMALL, LARGE = 256, 2**20  # elements of fp32
 TURNS = 16
 LONGEST_S = 30.0
@@ -82,8 +84,7 @@ def _quartile_s(elements: int, device: torch.device) -> float:
     for _ in range(TURNS):
         began = time.perf_counter()
         distributed.all_reduce(summed)
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
+        settled(device)
         seconds.append(time.perf_counter() - began)
     return sorted(seconds)[TURNS // 4]
 

@@ -104,14 +104,14 @@ class Run:
 
     def resumed(self, step: int) -> None:
         """Notes that training goes on from a step, and drops the rows after it; a finished run is so no longer."""
-        again = {"at": _now(), "step": step, "environment": environment()}
+        again = {"at": now(), "step": step, "environment": environment()}
         self.note(resumed=[*self.manifest.get("resumed", []), again], finished=None, measured=None)
         self.drop_after(step)
 
     def finish(self, measured: Mapping[str, Any] | None = None) -> None:
         """Notes that all was done, and what was measured: under the names that `predicted` has."""
         os.fsync(self._writing())
-        self.note(finished=_now(), measured=dict(measured or {}))
+        self.note(finished=now(), measured=dict(measured or {}))
         self.sync()
 
     def sync(self) -> None:
@@ -150,7 +150,7 @@ def create(root: str | Path | None, name: str | None, manifest: Mapping[str, Any
     The time and the environment are added to the manifest.
     """
     folder = root_folder(root)
-    whole = checked({**plain(manifest), "created": _now()})
+    whole = checked({**plain(manifest), "created": now()})
     whole = {"environment": environment(), **whole}
     if name:
         safe_name(name)
@@ -215,5 +215,6 @@ def _last_whole_line(descriptor: int) -> int:
     return 0
 
 
-def _now() -> str:
+def now() -> str:
+    """The time as manifests have it."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -11,7 +11,7 @@ from typing import Any
 from deepwide.errors import BadInput
 from deepwide.lab.store.environment import environment
 from deepwide.lab.store.files import json_bytes, plain, replace_whole, shown, written
-from deepwide.lab.store.folder import Run, _now, open_run
+from deepwide.lab.store.folder import Run, now, open_run
 from deepwide.lab.store.index import update_index
 from deepwide.lab.store.names import MANIFEST, root_folder, safe_name
 from deepwide.lab.store.summary import checked
@@ -37,7 +37,7 @@ def keep_whole(root: str | Path | None, name: str, manifest: Mapping[str, Any], 
     """Makes the folder under a hidden name, lets `fill` write into it, and moves it into place."""
     folder = root_folder(root)
     part = folder / f".{name}.{os.getpid()}.part"
-    whole = checked({"environment": environment(), **plain(manifest), "created": _now(), "finished": _now()})
+    whole = checked({"environment": environment(), **plain(manifest), "created": now(), "finished": now()})
     with written(folder / name):
         folder.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(part, ignore_errors=True)  # of a process of this number that was killed
