@@ -21,7 +21,7 @@ from deepwide.cost.inference.serving import Requests, generation_s, prompt_s, se
 from deepwide.cost.memory import kv_cache_bytes, weights_bytes
 from deepwide.cost.precision import cache_bits
 from deepwide.errors import BadInput
-from deepwide.facts.accelerators import memory_for_use_bytes
+from deepwide.facts.device import memory_for_use_bytes
 from deepwide.facts.runtimes import kernels_measured_on, profile
 from deepwide.units import Num, Real
 

@@ -17,7 +17,7 @@ from deepwide.answers.models import Model
 from deepwide.cost.memory import weights_bytes
 from deepwide.cost.precision import GgufMix, Precision
 from deepwide.errors import BadInput
-from deepwide.facts.accelerators import Accelerator
+from deepwide.facts.device import Accelerator
 
 # (words in the framework's name, or in the source's where it says more) -> the runtime whose constants apply.
 RUNTIMES = (

@@ -9,7 +9,8 @@ from functools import cache
 from deepwide.answers.models import Model, find_model
 from deepwide.cost.precision import GgufMix, Precision, precision
 from deepwide.errors import BadInput
-from deepwide.facts.accelerators import Accelerator, accelerator
+from deepwide.facts.accelerators import accelerator
+from deepwide.facts.device import Accelerator
 
 # Names of the tables that the catalogue spells otherwise.
 MODELS = {

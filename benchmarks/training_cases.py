@@ -19,7 +19,8 @@ from deepwide.answers.models import Model, find_model
 from deepwide.architecture.ledger import Ledger, lower
 from deepwide.cost.training.plan import Job, Plan, Recompute
 from deepwide.errors import BadInput
-from deepwide.facts.accelerators import Accelerator, accelerator
+from deepwide.facts.accelerators import accelerator
+from deepwide.facts.device import Accelerator
 from deepwide.formats.huggingface import read_config
 
 MICRO_BATCHES = (1, 2, 4, 8, 16)  # where a row states none, the fastest of these that divides the batch

@@ -14,7 +14,8 @@ from deepwide.answers.training import predict_training
 from deepwide.calibration.machine import serving_start, training_start
 from deepwide.cli.main import main
 from deepwide.errors import BadInput
-from deepwide.facts.accelerators import Accelerator, accelerator
+from deepwide.facts.accelerators import accelerator
+from deepwide.facts.device import Accelerator
 from deepwide.facts.this_machine import Fit, calibrated, is_machine, machine, machine_path, write_machine
 
 MODEL = "like=llama,layers=4,hidden=128,heads=4,vocab=256"

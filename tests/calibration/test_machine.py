@@ -20,7 +20,7 @@ from deepwide.calibration.machine import (
     training_start,
 )
 from deepwide.cost.inference.engine import near_bytes_per_s
-from deepwide.facts.accelerators import Accelerator
+from deepwide.facts.device import Accelerator
 from deepwide.facts.runtimes import ServingConstants
 from deepwide.facts.training import TrainingConstants
 

@@ -20,7 +20,8 @@ from deepwide.cost.training.plans import ZEROS, Task, search
 from deepwide.cost.training.plans_flops import hardware_flops, model_flops
 from deepwide.cost.training.plans_space import divisors, interleaves, layouts, space, tensor_parts
 from deepwide.cost.training.step import PARTS, effort, stage_time, step_time
-from deepwide.facts.accelerators import accelerator, memory_for_use_bytes
+from deepwide.facts.accelerators import accelerator
+from deepwide.facts.device import memory_for_use_bytes
 from deepwide.facts.training import training_profile
 
 H100 = accelerator("h100")

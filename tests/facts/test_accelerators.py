@@ -15,16 +15,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from deepwide.errors import BadInput
-from deepwide.facts.accelerators import (
-    CATALOGUE,
+from deepwide.facts.accelerators import CATALOGUE, MOST_PROFILE_BYTES, accelerator, accelerators
+from deepwide.facts.device import (
     CONFIDENCES,
-    MOST_PROFILE_BYTES,
     PRECISIONS,
     READERS,
     Accelerator,
     Link,
-    accelerator,
-    accelerators,
     link_bytes_per_s,
     memory_for_use_bytes,
     pcie_bytes_per_s,

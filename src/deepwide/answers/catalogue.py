@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from deepwide.answers.answer import Answer
 from deepwide.answers.models import find_model
 from deepwide.architecture.sizes import int_or_none, sizes
-from deepwide.facts.accelerators import Accelerator, accelerators
+from deepwide.facts.accelerators import accelerators
+from deepwide.facts.device import Accelerator
 from deepwide.facts.models import ModelFact, model_facts
 
 

@@ -127,7 +127,8 @@ def compare(
     With an accelerator also times: batch 1 on one device, a training step on `devices` (one node of 8 when not given).
     The other keywords are those of `find_model`.
     """
-    from deepwide.facts.accelerators import accelerator, memory_for_use_bytes
+    from deepwide.facts.accelerators import accelerator
+    from deepwide.facts.device import memory_for_use_bytes
 
     _check(models, tokens, context)
     asked = together(devices, on)

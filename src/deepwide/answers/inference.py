@@ -20,7 +20,8 @@ from deepwide.cost.inference.speculation import Speculation, speculated
 from deepwide.cost.memory import PREFILL_CHUNK
 from deepwide.cost.precision import cache_bits, precision
 from deepwide.errors import BadInput
-from deepwide.facts.accelerators import Accelerator, accelerator, memory_for_use_bytes
+from deepwide.facts.accelerators import accelerator
+from deepwide.facts.device import Accelerator, memory_for_use_bytes
 from deepwide.facts.runtimes import find_runtime, profile
 
 MOST_TOGETHER = 4096  # devices that share one model: more than any published server

@@ -25,7 +25,8 @@ from deepwide.cost.precision import cache_bits, precision
 from deepwide.cost.training.memory import working_bytes
 from deepwide.cost.training.memory_habits import PYTORCH
 from deepwide.cost.training.plan import Plan, Recompute
-from deepwide.facts.accelerators import Accelerator, accelerator, memory_for_use_bytes
+from deepwide.facts.accelerators import accelerator
+from deepwide.facts.device import Accelerator, memory_for_use_bytes
 
 PARTS = ("weights", "kv_cache", "activation", "gradient", "optimizer", "overhead")
 

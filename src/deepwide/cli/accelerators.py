@@ -10,7 +10,7 @@ import click
 from deepwide import units
 from deepwide.answers.catalogue import listed_accelerators
 from deepwide.cli.output import json_option, print_json
-from deepwide.facts.accelerators import Accelerator
+from deepwide.facts.device import Accelerator
 
 
 @click.command()

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from deepwide.errors import BadInput
-from deepwide.facts.accelerators import Accelerator
 from deepwide.facts.bills import Part, chip, grid, quote, server_parts
+from deepwide.facts.device import Accelerator
 from deepwide.units import Num, Real
 
 HOUR_S = 3600

@@ -17,7 +17,7 @@ from typing import Any
 
 from deepwide.errors import BadInput, did_you_mean
 from deepwide.facts import runtimes, training
-from deepwide.facts.accelerators import Accelerator, Usual, device_of
+from deepwide.facts.device import Accelerator, Usual, device_of
 from deepwide.facts.own_files import (
     ENDING,
     THIS,

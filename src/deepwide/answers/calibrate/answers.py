@@ -14,7 +14,7 @@ from deepwide.answers.models import Model, find_model
 from deepwide.calibration.inference import UNKNOWN, prior
 from deepwide.cost.inference.engine import engine
 from deepwide.errors import BadInput
-from deepwide.facts.accelerators import Accelerator
+from deepwide.facts.device import Accelerator
 from deepwide.facts.runtimes import PHASES, Profile, profile
 
 if TYPE_CHECKING:

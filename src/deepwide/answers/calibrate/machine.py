@@ -26,7 +26,7 @@ from deepwide.answers.calibrate.times import (
 from deepwide.answers.limits import whole
 from deepwide.answers.models import find_model
 from deepwide.calibration.machine import Fitted, fitted, serving_start, training_start
-from deepwide.facts.accelerators import Accelerator, Link
+from deepwide.facts.device import Accelerator, Link
 from deepwide.facts.own_files import THIS
 from deepwide.facts.runtimes import PHASES, ServingConstants
 from deepwide.facts.this_machine import Fit, checked_path, machine_path, write_machine

@@ -16,7 +16,7 @@ from deepwide.cost.training.engine import engine
 from deepwide.cost.training.plan import Plan
 from deepwide.cost.training.step import step_time
 from deepwide.errors import BadInput
-from deepwide.facts.accelerators import Accelerator
+from deepwide.facts.device import Accelerator
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

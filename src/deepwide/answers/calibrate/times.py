@@ -14,7 +14,7 @@ from deepwide.cost.inference.serving import Requests, prompt_s
 from deepwide.cost.training.engine import engine as training_engine
 from deepwide.cost.training.plan import Job, Plan
 from deepwide.cost.training.step import step_time
-from deepwide.facts.accelerators import Accelerator
+from deepwide.facts.device import Accelerator
 from deepwide.facts.runtimes import Profile, ServingConstants, profile
 from deepwide.facts.this_machine import CHUNK, WITHOUT_END
 from deepwide.facts.training import TrainingConstants

@@ -16,7 +16,8 @@ from deepwide.cost.inference.engine import driven
 from deepwide.design.pricing import Limit, Purpose, Serving, decode_s
 from deepwide.design.space import Block, Kind, Mixture, Space, template
 from deepwide.design.usual import FFN_RATIO, HEAD_DIM, Usual, usual
-from deepwide.facts.accelerators import Accelerator, accelerator, memory_for_use_bytes
+from deepwide.facts.accelerators import accelerator
+from deepwide.facts.device import Accelerator, memory_for_use_bytes
 
 MOST_SERVING = 64  # devices over which layers are cut to serve: eight nodes
 USUAL_KV_HEADS = 8  # of Llama 3 from 8B to 405B, Mistral 7B, Qwen2.5 from 14B to 72B

@@ -18,7 +18,7 @@ from deepwide.design.pricing import Cluster
 from deepwide.design.space import Space, spelled
 from deepwide.design.usual import FFN_RATIO, HEAD_DIM, usual_aspect
 from deepwide.errors import BadInput
-from deepwide.facts.accelerators import Accelerator
+from deepwide.facts.device import Accelerator
 from deepwide.quality.trained import FLOPS_PER_PARAMETER
 
 USUAL_EFFICIENCY = 0.4  # of the peak, where only an order of magnitude of the size is wanted

@@ -17,7 +17,7 @@ from deepwide.architecture.ledger import Ledger
 from deepwide.architecture.rows import Op
 from deepwide.cost.inference.engine import MATRIX_RATES, Engine
 from deepwide.cost.inference.passes import ELEMENT_BYTES, Seconds, Work, forward
-from deepwide.facts.accelerators import Accelerator
+from deepwide.facts.device import Accelerator
 
 KINDS = ("matmul", "attention", "scan", "conv")  # the operations with matrix work; norms and activations have none
 NAMES = {"attention": "attention projections", "ffn": "FFN", "head": "output head", "recurrent": "recurrence"}

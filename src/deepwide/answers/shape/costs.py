@@ -24,7 +24,7 @@ from deepwide.cost.training.plans import search
 from deepwide.cost.training.traffic import tensor_sums
 from deepwide.design.alignment import products, shared_by
 from deepwide.errors import BadInput
-from deepwide.facts.accelerators import Accelerator
+from deepwide.facts.device import Accelerator
 
 NODE_DEVICES = 8  # of one server: what tensor parallelism and a training plan are asked for where nothing is said
 

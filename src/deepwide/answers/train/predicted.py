@@ -15,7 +15,7 @@ from deepwide.architecture.flops import Pass, backward_flops, forward_flops
 from deepwide.cost.training.engine import Engine, engine
 from deepwide.cost.training.plan import Job, Plan
 from deepwide.cost.training.step import step_time
-from deepwide.facts.accelerators import Accelerator
+from deepwide.facts.device import Accelerator
 from deepwide.facts.own_files import THIS
 from deepwide.facts.this_machine import calibrated
 from deepwide.facts.training import TrainingConstants

@@ -18,7 +18,7 @@ from deepwide.cost.training.plan import Job
 from deepwide.cost.training.plans import Task
 from deepwide.cost.training.plans_space import divisors
 from deepwide.errors import BadInput, did_you_mean
-from deepwide.facts.accelerators import Accelerator, memory_for_use_bytes
+from deepwide.facts.device import Accelerator, memory_for_use_bytes
 from deepwide.facts.profiles_file import is_profile_file
 from deepwide.facts.training import ANY, TrainingConstants, TrainingProfile, training_profile, training_profiles
 from deepwide.units import parse_bytes_per_s

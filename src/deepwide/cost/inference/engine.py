@@ -13,7 +13,7 @@ from deepwide.cost.collectives import Network, Wire
 from deepwide.cost.precision import GgufMix, Precision, cache_bits, precision, quantised, stored_bytes
 from deepwide.cost.roofline import Roof
 from deepwide.errors import BadInput
-from deepwide.facts.accelerators import SLOWEST_SLOT_BYTES_PER_S, Accelerator, pcie_bytes_per_s
+from deepwide.facts.device import SLOWEST_SLOT_BYTES_PER_S, Accelerator, pcie_bytes_per_s
 from deepwide.facts.networks import node
 from deepwide.facts.runtimes import Profile, ServingConstants, profile
 from deepwide.units import Num, Real

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from deepwide.cost.collectives import Network, Wire
 from deepwide.cost.roofline import Roof
 from deepwide.errors import BadInput, did_you_mean
-from deepwide.facts.accelerators import SLOWEST_SLOT_BYTES_PER_S, Accelerator, link_bytes_per_s, pcie_bytes_per_s
+from deepwide.facts.device import SLOWEST_SLOT_BYTES_PER_S, Accelerator, link_bytes_per_s, pcie_bytes_per_s
 from deepwide.facts.networks import node
 from deepwide.facts.training import TrainingConstants
 from deepwide.units import Real
