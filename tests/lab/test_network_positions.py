@@ -93,10 +93,12 @@ def test_sinusoids_are_sines_then_cosines_of_geometric_wavelengths() -> None:
 
 def test_rotary_angles_are_those_of_the_paper() -> None:
     """theta_i = 10000^(-2i/d): position 5 of a head of 8 turns its pairs by 5, 0.5, 0.05, 0.005."""
+    x, angles = torch.eye(8, dtype=torch.float64)[None, None, 2:3], [5.0, 0.5, 0.05, 0.005]  # the first of pair 2
+    turned = rotated(x, rotation(torch.tensor([[5]]), 8, Numerics(), torch.float64)).flatten().tolist()
+    assert turned == pytest.approx([0, 0, math.cos(0.05), 0, 0, 0, math.sin(0.05), 0], abs=1e-6)
     cosine, sine = rotation(torch.tensor([[5]]), 8, Numerics(), torch.float64)
-    angles = [5.0, 0.5, 0.05, 0.005]
-    assert [math.cos(a) for a in angles] == pytest.approx(cosine.flatten().tolist(), abs=1e-6)
-    assert [math.sin(a) for a in angles] == pytest.approx(sine.flatten().tolist(), abs=1e-6)
+    assert [math.cos(a) for a in angles] * 2 == pytest.approx(cosine.flatten().tolist(), abs=1e-6)
+    assert [sign * math.sin(a) for sign in (-1, 1) for a in angles] == pytest.approx(sine.flatten().tolist(), abs=1e-6)
 
 
 def test_rotated_scores_depend_on_the_distance_alone() -> None:

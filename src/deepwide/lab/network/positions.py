@@ -17,13 +17,17 @@ Rotation = tuple[Tensor, Tensor]
 
 
 def rotation(positions_BT: Tensor, head_dim: int, numerics: Numerics, dtype: torch.dtype) -> Rotation:
-    """Cosines and sines [B or 1, 1, T, A / 2] of rotary positions (Su et al. 2021, arXiv:2104.09864, eq. 34)."""
+    """What a head's features and their partners are multiplied by, [B or 1, 1, T, A] each: cosines and signed sines.
+
+    Rotary positions (Su et al. 2021, arXiv:2104.09864, eq. 34).
+    """
     exponents = torch.arange(0, head_dim, 2, device=positions_BT.device, dtype=torch.float32) / head_dim
     frequencies = 1.0 / numerics.rotary_base**exponents
     if numerics.rotary_scaling is not None:
         frequencies = stretched(frequencies, numerics.rotary_scaling)
     angles = positions_BT[:, None, :, None].float() * frequencies
-    return angles.cos().to(dtype), angles.sin().to(dtype)
+    cosine, sine = angles.cos().to(dtype), angles.sin().to(dtype)
+    return torch.cat((cosine, cosine), dim=-1), torch.cat((-sine, sine), dim=-1)
 
 
 def stretched(frequencies: Tensor, by: RotaryScaling) -> Tensor:
@@ -38,8 +42,7 @@ def stretched(frequencies: Tensor, by: RotaryScaling) -> Tensor:
 def rotated(x_BHTA: Tensor, by: Rotation) -> Tensor:
     """Each pair (i, i + A/2) of a head turned by its position's angle."""
     cosine, sine = by
-    first, second = x_BHTA.chunk(2, dim=-1)
-    return torch.cat((first * cosine - second * sine, second * cosine + first * sine), dim=-1)
+    return x_BHTA * cosine + x_BHTA.roll(x_BHTA.shape[-1] // 2, -1) * sine
 
 
 def alibi_slopes(heads: int, device: torch.device) -> Tensor:
