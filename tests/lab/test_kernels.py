@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 import torch
+from torch._dynamo.utils import counters
+from torch.nn.functional import cross_entropy
 
 from deepwide.answers.models import find_model
 from deepwide.errors import BadInput
@@ -19,6 +21,7 @@ from deepwide.lab.store.environment import cores
 
 TINY = "layers=2,hidden=32,heads=4,ffn=48,vocab=64,context=32"
 ALONE = {"threads": 1, "lanes": 1}
+WHILE_COMPILING = pytest.mark.filterwarnings("ignore")  # PyTorch warns of what it does itself
 
 
 def model_of(text: str = "like=llama") -> Transformer:
@@ -141,10 +144,40 @@ def test_the_speeds_of_a_machine_make_sense() -> None:
     assert 1e-8 < found.call_s < 1e-2
 
 
+def gradients(model: Transformer) -> dict[str, torch.Tensor]:
+    """Of the loss of a short text, by the names of the weights."""
+    text = torch.arange(26).reshape(2, 13)
+    given = {"sources_BS": text[:, :-1]} if len(model.stack_names) > 1 else {}
+    cross_entropy(model(text[:, :-1], **given).flatten(0, 1), text[:, 1:].flatten()).backward()
+    found = {name: weight.grad for name, weight in model.named_parameters() if weight.grad is not None}
+    model.zero_grad()
+    return found
+
+
 @pytest.mark.slow
-def test_compiled_layers_compute_the_same() -> None:
-    model, text = model_of(), torch.arange(24).reshape(2, 12)
-    expected = model(text)
+@WHILE_COMPILING
+@pytest.mark.parametrize("family", ["like=llama", "like=gpt2", "like=mixtral,experts=4,active_experts=2", "like=t5"])
+def test_compiled_layers_learn_the_same(family: str) -> None:
+    model = model_of(family)
+    expected = gradients(model)
     apply(Kernels(compile=True), model)
-    with torch.no_grad():
-        assert torch.allclose(expected, model(text), atol=1e-5)
+    counters.clear()
+    found = gradients(model)
+    assert counters["stats"]["unique_graphs"] >= 1
+    assert expected.keys() == found.keys()
+    for name, gradient in expected.items():
+        assert torch.allclose(gradient, found[name], atol=1e-5, rtol=1e-4), name
+
+
+@pytest.mark.slow
+@WHILE_COMPILING
+def test_layers_alike_are_compiled_once() -> None:
+    graphs = []
+    for layers in (2, 12):
+        torch.compiler.reset()
+        counters.clear()
+        model = build(find_model(f"like=llama,{TINY.replace('layers=2', f'layers={layers}')}").described())
+        apply(Kernels(compile=True), model)
+        gradients(model)
+        graphs.append(counters["stats"]["unique_graphs"])
+    assert graphs[0] == graphs[1]

@@ -19,7 +19,10 @@ __all__ = ["Screen", "command"]
 @training_options(
     click.option("--tokenizer", default="bytes", show_default=True, help="bytes, bpe:4096, or a tokenizer.json."),
     click.option(
-        "--compile/--no-compile", "compile_", default=None, help="Compile the loss: pays for runs of many minutes."
+        "--compile/--no-compile",
+        "compile_",
+        default=None,
+        help="Compile layers: ten seconds, then quicker steps.",
     ),
     click.option("--layout", default="", help="With torchrun: how processes share the model, e.g. fsdp=2, tp=2, pp=2."),
 )

@@ -44,7 +44,7 @@ class Kernels:
     matmul            fp32 products by PyTorch's "default" library, or by "onednn", which may use bf16 inside where
                       the processor has it
     attention         "sdpa", PyTorch's fused kernel, or "bmm", plain batched products
-    compile           the training loss is compiled by torch.compile: ten seconds or more, then fewer passes over memory
+    compile           layers are compiled by torch.compile for training: ten seconds, then fewer passes over memory
     threads           that share an operation
     lanes             parts of a batch that are computed side by side, each by so many threads
     """

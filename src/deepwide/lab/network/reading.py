@@ -31,6 +31,7 @@ class Reading:
     sources           output of the stack that is attended across to [B, S, D], and which of its tokens are real
     cache             where keys and values are kept, while generating
     masks             for each window of the stack's attentions, what hides tokens from it
+    compiled          whether layers are compiled where gradients are wanted
     """
 
     attend: Attend
@@ -46,6 +47,7 @@ class Reading:
     source_kept: Tensor | None = None
     cache: Cache | None = None
     masks: dict[int | None, Mask] = field(default_factory=dict)
+    compiled: bool = False
 
     def mask(self, window: int | None) -> Mask:
         """What is added to the scores of layers with this window, and whether plain causality says it all."""

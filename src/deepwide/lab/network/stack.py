@@ -5,8 +5,10 @@ Shapes: B batch, T tokens read now, D hidden.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 
+import torch
 from torch import Tensor, nn
 
 from deepwide.architecture.model import Stack
@@ -21,6 +23,7 @@ from deepwide.lab.network.positions import alibi_bias, relative_buckets, rotatio
 from deepwide.lab.network.reading import Reading
 
 IN_SCORES = ("rotary", "alibi", "relative")  # positions that are worked out once for all layers
+MOST_PIECES = 1000  # that one process may compile: as many kinds of layers, of all the models that it trains
 
 
 class StackOfBlocks(nn.Module):
@@ -59,8 +62,9 @@ class StackOfBlocks(nn.Module):
 
     def forward(self, x_BTD: Tensor, reading: Reading) -> Tensor:
         """[B, T, D] to [B, T, D]."""
+        run = _compiled() if reading.compiled and torch.is_grad_enabled() else _run
         for block in self.blocks:
-            x_BTD = block(x_BTD, reading)
+            x_BTD = run(block, x_BTD, reading)
         for name in self.after:
             x_BTD = self.get_submodule(name)(x_BTD)
         return x_BTD
@@ -82,6 +86,22 @@ class StackOfBlocks(nn.Module):
             farthest, buckets = self.numerics.farthest, table.weight.shape[0]
             of_TS = relative_buckets(reading.queries[0], reading.keys[0], buckets, farthest, self.causal)
             reading.added = table(of_TS, reading.dtype).permute(2, 0, 1)[None]
+
+
+def _run(block: nn.Module, x_BTD: Tensor, reading: Reading) -> Tensor:
+    y_BTD: Tensor = block(x_BTD, reading)
+    return y_BTD
+
+
+@cache
+def _compiled() -> Callable[[nn.Module, Tensor, Reading], Tensor]:
+    """A layer's pass as one compiled piece, which all layers alike share: 32 of them take no longer than 1."""
+    from torch._dynamo import config as tracing
+    from torch._inductor import config as code
+
+    tracing.recompile_limit = MOST_PIECES
+    code.cpp_wrapper = True  # it then gives up Python's lock while it computes, which lanes need
+    return torch.compile(_run, dynamic=False)
 
 
 def _blocks(stack: Stack, numerics: Numerics) -> Iterator[tuple[str, Block]]:

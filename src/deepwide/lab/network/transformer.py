@@ -29,7 +29,7 @@ class Transformer(nn.Module):
 
     compute_dtype     of the activations; weights stay as they are
     attend            the attention kernel
-    compiled          whether a loss of it is compiled when it is trained
+    compiled          whether its layers are compiled where gradients are wanted
     longest           how many tokens it has positions for; None where any number will do
     """
 
@@ -128,6 +128,7 @@ class Transformer(nn.Module):
             causal=stack.causal,
             kept=kept_BS,
             cache=cache,
+            compiled=self.compiled,
         )
 
     def _read(self, stack: StackOfBlocks, tokens_BT: Tensor, types_BT: Tensor | None, reading: Reading) -> Tensor:

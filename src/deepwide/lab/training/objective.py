@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
-from functools import cache
 from typing import Any
 
 import torch
@@ -68,25 +67,11 @@ def next_token(windows: NDArray[Any] | Tensor) -> Batch:
 
 
 def summed_loss(model: nn.Module, batch: Batch) -> Tensor:
-    """Cross entropy in nats, summed over the targets that count; compiled where the model is to be, for training."""
+    """Cross entropy in nats, summed over the targets that count."""
     given = {"kept_BT": batch.kept, "sources_BS": batch.sources, "source_kept_BS": batch.source_kept}
     present = {name: x for name, x in given.items() if x is not None}
-    loss_of = _compiled() if getattr(model, "compiled", False) and torch.is_grad_enabled() else _summed
-    return loss_of(model, batch.tokens, batch.targets, present)
-
-
-def _summed(model: nn.Module, tokens_BT: Tensor, targets_BT: Tensor, given: dict[str, Tensor]) -> Tensor:
-    logits_BTV = model(tokens_BT, **given)
-    return cross_entropy(logits_BTV.flatten(0, -2), targets_BT.flatten(), ignore_index=IGNORED, reduction="sum")
-
-
-@cache
-def _compiled() -> Callable[..., Tensor]:
-    """The loss from the tokens on, as one compiled piece."""
-    from torch._inductor import config
-
-    config.cpp_wrapper = True  # it then gives up Python's lock while it computes, which lanes need
-    return torch.compile(_summed, dynamic=False)
+    logits_BTV = model(batch.tokens, **present)
+    return cross_entropy(logits_BTV.flatten(0, -2), batch.targets.flatten(), ignore_index=IGNORED, reduction="sum")
 
 
 def backward(
