@@ -36,7 +36,7 @@ MODELS = {
 
 def precise(text: str, kernel: str) -> Transformer:
     """A model in float64; gains, biases and the head are moved from where they start, so that all have a part."""
-    model = build(find_model(f"{text},{TINY}").described(), seed=3).double()
+    model = build(find_model(f"{text},{TINY}").described(), seed=5).double()
     draw = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for p in model.parameters():
