@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import Any
 
 import pytest
 
@@ -11,8 +13,10 @@ pytest.importorskip("fastapi", reason="the page needs the extra `web`")
 
 import uvicorn
 from fastapi.testclient import TestClient
+from pydantic import TypeAdapter
 
 from deepwide.cli.serve import bound
+from deepwide.web.answered import ANSWERS
 from deepwide.web.app import application
 
 
@@ -32,3 +36,10 @@ def address() -> Iterator[str]:
     yield f"http://127.0.0.1:{place.getsockname()[1]}"
     server.should_exit = True
     thread.join(timeout=10)
+
+
+@pytest.fixture(scope="session")
+def check() -> Callable[[str, bytes | str], None]:
+    """Raises where the answer of a route is not what the OpenAPI schema shows of it, to the last key."""
+    adapter = cache(lambda route: TypeAdapter[Any](ANSWERS[f"/api/{route}"]))
+    return lambda route, answer: adapter(route).validate_json(answer, strict=True)

@@ -115,3 +115,9 @@ def test_no_law_of_the_server_is_read(client: TestClient) -> None:
 def test_the_schema_names_every_route(client: TestClient) -> None:
     told = client.get("/openapi.json").json()["paths"]
     assert {f"/api/{route}" for route in (*ROUTES, "claims", "design", "configs")} == set(told)
+
+
+def test_the_schema_tells_bounds_in_words_that_clients_know(client: TestClient) -> None:
+    asked = client.get("/openapi.json").json()["paths"]["/api/predict/training"]["get"]["parameters"]
+    devices = next(each["schema"] for each in asked if each["name"] == "devices")
+    assert (1, 2**17) == (devices["minimum"], devices["maximum"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -15,6 +17,7 @@ from deepwide.web.configs import configs
 from deepwide.web.desk import Desk
 from deepwide.web.files import page
 from deepwide.web.routes import api
+from deepwide.web.schema import openapi
 from deepwide.web.search import search
 
 ABOUT = "Transformer shapes taken apart, priced and compared. The answers are those of the command line's --json."
@@ -33,6 +36,7 @@ def application() -> FastAPI:
     app.state.desk = Desk()
     for router in (api, search, configs, page):
         app.include_router(router)
+    app.openapi = partial(openapi, app)  # type: ignore[method-assign]  # the way that FastAPI documents
     app.add_middleware(GZipMiddleware, minimum_size=1024, compresslevel=COMPRESSION)
     app.add_middleware(Guarded)
     app.exception_handler(BadInput)(_bad_input)

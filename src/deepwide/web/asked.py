@@ -9,14 +9,27 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from deepwide.web.words import LONGEST_MODEL, ModelName, Name, Number, OptionalModel, OptionalName, Real, no_path
+from deepwide.web.words import (
+    LONGEST_MODEL,
+    Devices,
+    ModelName,
+    Name,
+    Number,
+    On,
+    OptionalModel,
+    OptionalName,
+    OptionalOn,
+    Real,
+    Runtime,
+    Stored,
+    Tokens,
+    no_path,
+)
 
 MOST_COMPARED = 8
-MOST_DEVICES = 2**17  # larger than any cluster; keeps the search for a plan short
 MOST_VALUES = 12  # of a list that a design may choose from
-Devices = Annotated[Number, Field(ge=1, le=MOST_DEVICES)]
-
 Bounds = Annotated[list[int], Field(min_length=2, max_length=2, description="The least and the most.")]
+Budget = Annotated[Number, Field(description="The most parameters.", examples=[300_000_000])]
 
 
 class Asked(BaseModel):
@@ -46,10 +59,10 @@ class Memory(Asked):
     """Whether a model fits."""
 
     model: ModelName
-    on: Name
+    on: On
     devices: Devices = 1
-    weights: Name = "bf16"
-    cache: Name = "bf16"
+    weights: Stored = "bf16"
+    cache: Stored = "bf16"
     context: Number = 4096
     batch: Number = 1
     chunk: Number = 2048
@@ -68,8 +81,8 @@ class Formulas(Asked):
 
     model: ModelName
     devices: Devices = 1
-    weights: Name = "bf16"
-    cache: Name = "bf16"
+    weights: Stored = "bf16"
+    cache: Stored = "bf16"
     context: Number = 4096
     batch: Number = 1
 
@@ -78,15 +91,15 @@ class Inference(Asked):
     """How fast a model reads and writes."""
 
     model: ModelName
-    on: Name
+    on: On
     tp: Devices = 1
     pp: Devices = 1
     batch: Number = 1
     input: Number = 1024
     output: Number = 256
     weights: OptionalName = ""
-    cache: Name = "bf16"
-    runtime: OptionalName = ""
+    cache: Stored = "bf16"
+    runtime: Runtime = ""
     concurrency: Number | None = None
     chunk: Number | None = None
     acceptance: float | None = None
@@ -98,13 +111,13 @@ class Training(Asked):
     """What a training run takes."""
 
     model: ModelName
-    on: Name
+    on: On
     devices: Devices
-    tokens: Number | None = None
+    tokens: Tokens | None = None
     sequence: Number | None = None
     global_batch: Number | None = None
     plan: OptionalName = "auto"
-    runtime: OptionalName = ""
+    runtime: Runtime = ""
     precision: OptionalName = ""
     trainable: Literal["all", "lora"] = "all"
     rank: int = 16
@@ -118,7 +131,7 @@ class Loss(Asked):
     """How good a model will be."""
 
     model: ModelName
-    tokens: Number
+    tokens: Tokens
     law: Name = "shape"
     unique_tokens: Number | None = None
     serve_tokens: Number | None = None
@@ -130,8 +143,8 @@ class Compare(Asked):
     models: Annotated[
         str, Field(max_length=MOST_COMPARED * LONGEST_MODEL, examples=["llama-3-8b;llama-3-8b,layers=64,hidden=2880"])
     ]
-    on: OptionalName = ""
-    tokens: Number | None = None
+    on: OptionalOn = ""
+    tokens: Tokens | None = None
     context: Number = 4096
     devices: Devices | None = None
 
@@ -145,8 +158,8 @@ class Explain(Asked):
     """What the shape of a model buys and costs."""
 
     model: ModelName
-    on: OptionalName = ""
-    tokens: Number | None = None
+    on: OptionalOn = ""
+    tokens: Tokens | None = None
     context: Number = 4096
     devices: Devices | None = None
     tp: Devices | None = None
@@ -156,8 +169,8 @@ class DeepOrWide(Asked):
     """Shapes of equal size from wide to deep."""
 
     model: ModelName
-    on: Name
-    tokens: Number | None = None
+    on: On
+    tokens: Tokens | None = None
     context: Number = 4096
     devices: Devices | None = None
     training: bool = True
@@ -167,7 +180,7 @@ class Export(Asked):
     """The shape of a model in the words of an engine."""
 
     model: ModelName
-    to: Name
+    to: Annotated[Name, Field(description="An engine.", examples=["huggingface", "megatron", "litgpt"])]
 
 
 class Search(Asked):
@@ -190,9 +203,9 @@ class Claims(Asked):
 class Design(Asked):
     """The best shape under limits; lists may have a dozen values."""
 
-    on: Name
+    on: On
     like: OptionalModel = ""
-    parameters: Number | None = None
+    parameters: Budget | None = None
     flops: Real | None = None
     days: Real | None = None
     usd: Real | None = None
@@ -201,7 +214,7 @@ class Design(Asked):
     decode_s: Real | None = None
     ttft_s: Real | None = None
     any_speed: bool = False
-    tokens: Number | None = None
+    tokens: Tokens | None = None
     unique_tokens: Number | None = None
     serve_tokens: Number = 0
     context: Number = 4096
@@ -210,10 +223,10 @@ class Design(Asked):
     serve_devices: Devices | None = None
     sequence: Number | None = None
     global_batch: Number | None = None
-    runtime: OptionalName = ""
+    runtime: Runtime = ""
     usd_per_hour: Real | None = None
-    layers: Bounds | None = None
-    hidden: Bounds | None = None
+    layers: Annotated[Bounds, Field(examples=[[8, 16]])] | None = None
+    hidden: Annotated[Bounds, Field(examples=[[512, 1024]])] | None = None
     head_dims: Annotated[list[int], Field(max_length=MOST_VALUES)] = []
     kv_heads: Annotated[list[int], Field(max_length=MOST_VALUES)] = []
     ffn_ratios: Annotated[list[float], Field(max_length=MOST_VALUES)] = []

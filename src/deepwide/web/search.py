@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from contextlib import suppress
+from time import monotonic
 from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Query, Request, Response
@@ -26,7 +27,7 @@ search = APIRouter(prefix="/api", responses={**REFUSED, **BUSY}, tags=["question
 running: set[asyncio.subprocess.Process] = set()
 
 
-@search.get("/design", summary="Which shape should a model have?", response_model=dict[str, Any])
+@search.get("/design", summary="Which shape should a model have?")
 async def of_design(request: Request, question: Annotated[asked.Design, Query()]) -> Response:
     """The best shape under limits, its front and its neighbours; `recommended` is null where none keeps to them."""
     if len(running) >= AT_ONCE:
@@ -51,10 +52,7 @@ async def searched(task: dict[str, Any], request: Request) -> dict[str, Any]:
     running.add(process)
     talk = asyncio.create_task(process.communicate(json.dumps(task).encode()))
     try:
-        async with asyncio.timeout(LIMIT_S):
-            await _heard(talk, request)
-    except TimeoutError:
-        raise BadInput(f"the search took more than {LIMIT_S:g} s; leave fewer shapes to choose from") from None
+        await _heard(talk, request)
     finally:
         _end(process)
         await asyncio.wait({talk})
@@ -66,8 +64,11 @@ async def searched(task: dict[str, Any], request: Request) -> dict[str, Any]:
 
 
 async def _heard(talk: asyncio.Task[tuple[bytes, bytes]], request: Request) -> None:
-    """Waits for what the process says, as long as the client does."""
+    """Waits for what the process says, as long as it may take, and as long as the client waits."""
+    end_s = monotonic() + LIMIT_S
     while not (await asyncio.wait({talk}, timeout=LOOKS_EVERY_S))[0]:
+        if monotonic() > end_s:
+            raise BadInput(f"the search took more than {LIMIT_S:g} s; leave fewer shapes to choose from")
         if await request.is_disconnected():
             raise HTTPException(GONE, "the client left")
 

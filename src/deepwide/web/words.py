@@ -15,6 +15,7 @@ from deepwide.errors import BadInput
 
 LONGEST_NAME = 80
 LONGEST_MODEL = 600
+MOST_DEVICES = 2**17  # larger than any cluster; keeps the search for a plan short
 # A word that no file system takes for a path: no slash, no backslash, no leading dot or tilde.
 PLAIN = r"^[A-Za-z0-9][A-Za-z0-9 +_.,=:-]*$"
 # A MODEL may be owner/name, as on the Hub; `find_model` looks it up in the catalogue and nowhere else.
@@ -70,4 +71,13 @@ ModelName = Annotated[
     AfterValidator(no_path),
 ]
 Number = Annotated[int, BeforeValidator(_count), Field(description="A count; 7B and 4k may be written so.")]
+# The bounds stand before what reads the text: else the schema does not tell them.
+Devices = Annotated[int, Field(ge=1, le=MOST_DEVICES, description="Devices.", examples=[8]), BeforeValidator(_count)]
 Real = Annotated[float, BeforeValidator(_real)]
+# What names mean, with some that are known: a client sees what may be written, and a test has something to ask.
+ON = Field(description="An accelerator of the catalogue.", examples=["h100", "rtx-3060-12gb"])
+On = Annotated[Name, ON]
+OptionalOn = Annotated[OptionalName, ON]
+Stored = Annotated[Name, Field(description="What numbers are stored in.", examples=["bf16", "int8"])]
+Runtime = Annotated[OptionalName, Field(description="An engine; the accelerator's usual one if empty.", examples=[""])]
+Tokens = Annotated[Number, Field(description="Tokens; 1T and 20B may be written so.", examples=[20_000_000_000])]
