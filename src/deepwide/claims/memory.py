@@ -209,32 +209,30 @@ def int4_keeps_the_loss() -> Finding:
     "Q、K、V 需要三个独立矩阵；共用一个矩阵会使注意力得分同质化。",
     source=Source.MEASURED,
     holds=(
-        "Shared, attention looks at its own token {shared_share} of the time ({separate_share} when separate), and "
-        "the loss changes by {cost_change_nats} (the error is {error_nats}).",
-        "共用时，注意力有 {shared_share} 落在自身 token 上（独立时 {separate_share}），损失变化 "
-        "{cost_change_nats}（误差 {error_nats}）。",
+        "Shared, the loss changes by {cost_change_nats} (the error is {error_nats}), and attention spreads over "
+        "{shared_share} of an even look's entropy, {separate_share} when separate.",
+        "共用时损失变化 {cost_change_nats}（误差 {error_nats}），注意力的熵为均匀分布的 {shared_share}，独立时为 "
+        "{separate_share}。",
     ),
     when=(
         "One of two is seen: shared, the loss changes by {cost_change_nats} (the error is {error_nats}), and attention "
-        "looks at its own token {shared_share} of the time, {separate_share} when separate.",
-        "两点中只见其一：共用时损失变化 {cost_change_nats}（误差 {error_nats}），注意力有 {shared_share} 落在自身 "
-        "token 上，独立时为 {separate_share}。",
+        "has {shared_share} of an even look's entropy, {separate_share} when separate: it becomes sharper, for a token "
+        "looks at itself first.",
+        "两点中只见其一：共用时损失变化 {cost_change_nats}（误差 {error_nats}），注意力的熵为均匀分布的 "
+        "{shared_share}，独立时为 {separate_share}：注意力反而更集中，因为每个 token 首先看自身。",
     ),
     wrong=(
-        "Not seen: shared, the loss changes by {cost_change_nats} (the error is {error_nats}), and attention looks "
-        "at its own token {shared_share} of the time, {separate_share} when separate.",
-        "实测未见：共用时损失变化 {cost_change_nats}（误差 {error_nats}），注意力有 {shared_share} 落在自身 token "
-        "上，独立时为 {separate_share}。",
+        "Not seen: shared, the loss changes by {cost_change_nats} (the error is {error_nats}), and attention has "
+        "{shared_share} of an even look's entropy, {separate_share} when separate.",
+        "实测未见：共用时损失变化 {cost_change_nats}（误差 {error_nats}），注意力的熵为均匀分布的 "
+        "{shared_share}，独立时为 {separate_share}。",
     ),
 )
 def separate_projections_are_needed() -> Finding:
     """Loss and attention maps of models trained with shared and with separate projections."""
     run = measured("shared-qkv")
-    cost, shared, separate = (
-        run["shared_loss"] - run["separate_loss"],
-        run["shared_own_share"],
-        run["separate_own_share"],
-    )
+    cost = run["shared_loss"] - run["separate_loss"]
+    shared, separate = run["shared_entropy_share"], run["separate_entropy_share"]
     return finding(
         among([cost > run["error"], shared > separate]),
         cost_change_nats=cost,

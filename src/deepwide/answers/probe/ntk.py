@@ -95,11 +95,11 @@ class TangentKernel(Answer):
     def says(self) -> str:
         """What the picture shows, in a sentence."""
         first, last = self.widths[0], self.widths[-1]
-        said = f"While the loss falls by {self.fall:g} nats the tangent kernel moves by {self.mean(first):.0%} of its "
+        said = f"While the loss falls by {self.fall:g} nats the tangent kernel moves by {self.mean(first):.2g} of its "
         said += f"size at width {first}"
         if first == last:
             return f"{said}."
-        said += f" and by {self.mean(last):.0%} at {last}"
+        said += f" and by {self.mean(last):.2g} at {last}"
         if self.line is None:
             return f"{said}; two seeds or a third width would give the slope an interval."
         falls, rises = self.line.high < 0, self.line.low > 0

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 KEPT = ".probes"
 KEY_LETTERS = 20
 EVERY_S = 3.0  # between two lines of progress
-VERSION = 1  # of what is kept: raised where the same question would be answered otherwise
+VERSION = 2  # of what is kept: raised where the same question would be answered otherwise
 Watch = Callable[[str], object]
 
 
