@@ -21,7 +21,7 @@ LAYERS = (1, 2, 4, 8, 16, 32, 64)
 BODIES = {0.8e6: 16, 5e6: 32}  # body parameters, and the width of a head
 CONTEXTS = (16, 1000)
 BATCH, SEQUENCE = 16, 128
-BUDGET_S = {"decode": 30.0, "step": 60.0}
+BUDGET_S, READ_TIMES = 120.0, 6  # for all, as whole rounds, in each of which tokens are written so many times over
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,18 +58,18 @@ def measured(models: list[str], threads: int, kernels: dict[str, Any]) -> list[d
 
     from deepwide.answers.models import find_model
     from deepwide.lab.kernels import Kernels
-    from deepwide.lab.measure import Reading, Stepping, in_turn
+    from deepwide.lab.measure import Reading, Stepping, in_turn, woven
     from deepwide.lab.network import build
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     built = [build(find_model(model).described(), device=device) for model in models]
-    reading = [Reading(a, context, threads) for a in built for context in CONTEXTS]
-    tokens = iter(in_turn(reading, BUDGET_S["decode"]))
+    reading = {(i, context): Reading(a, context, threads) for i, a in enumerate(built) for context in CONTEXTS}
     stepping = [Stepping(a, BATCH, SEQUENCE, Kernels(**kernels)) for a in built]
-    steps = in_turn(stepping, BUDGET_S["step"])
+    took = in_turn(woven([*reading.values()], stepping, READ_TIMES), BUDGET_S)
     return [
-        {**{f"token after {c}": next(tokens)["decode"].seconds for c in CONTEXTS}, "step": step["step"].seconds}
-        for step in steps
+        {f"token after {c}": took[reading[i, c]]["decode"].seconds for c in CONTEXTS}
+        | {"step": took[step]["step"].seconds}
+        for i, step in enumerate(stepping)
     ]
 
 

@@ -61,9 +61,10 @@ HELD_OUT = (
 CONTEXTS = (24, 480, 1440)  # tokens in view of the first that is written
 BATCHES = ((16, 128), (3, 320))  # sequences, and tokens of each: apart in length, which tells attention from the rest
 HELD_OUT_CONTEXTS, HELD_OUT_BATCHES = (160, 960), ((16, 128), (8, 192))
-READING_S, STEPPING_S, HELD_OUT_S = 8.0, 14.0, (3.0, 7.0)  # seconds for each, as whole rounds; one is always taken
-PROBED = (FITTED[1], FITTED[3], FITTED[4])
-NOISY = 1.25  # a median so many times the lower quartile tells of a busy machine
+FITTED_S, HELD_OUT_S = 26.0, 11.0  # seconds for each, as whole rounds; one is always taken
+READ_TIMES = 4  # in a round of steps
+PROBED = (FITTED[1], FITTED[3])
+NOISY = 1.5  # a median so many times the least tells of a busy machine
 Told = Callable[[str, float], None]
 
 
@@ -92,7 +93,7 @@ def calibrate_machine(
     fixed = {"threads": 1, "lanes": 1} if used == 1 else {}
     kernels = training_kernels([find_model(m).described() for m in PROBED], *BATCHES[0], device, **fixed)
     lab = _Lab(kernels=kernels, threads=used, device=device, told=told)
-    seen = lab.timed(FITTED, CONTEXTS, BATCHES, (READING_S, STEPPING_S))
+    seen = lab.timed(FITTED, CONTEXTS, BATCHES, FITTED_S)
     here = _accelerator(reached, joined, used)
     serving, training = _fitted(here, seen, reached, joined, kernels)
     unseen = lab.timed(HELD_OUT, HELD_OUT_CONTEXTS, HELD_OUT_BATCHES, HELD_OUT_S)
@@ -132,23 +133,23 @@ class _Lab:
         models: Sequence[str],
         contexts: Sequence[int],
         batches: Sequence[tuple[int, int]],
-        budgets_s: tuple[float, float],
+        budget_s: float,
     ) -> list[Timed]:
-        """Tokens, prompts and steps of these models; the tasks of each kind take turns."""
-        from deepwide.lab.measure import Reading, Stepping, in_turn
+        """Tokens, prompts and steps of these models; all take turns."""
+        from deepwide.lab.measure import Reading, Stepping, in_turn, woven
         from deepwide.lab.network import build
 
         built = {name: build(find_model(name).described(), device=self.device) for name in models}
         reads = [(name, 1, context) for name in models for context in contexts]
         steps = [(name, *batch) for name in models for batch in batches]
         reading = [Reading(built[name], context, self.threads) for name, _, context in reads]
-        found = in_turn(reading, budgets_s[0], lambda share: self.told("tokens and prompts", share))
         stepping = [Stepping(built[name], batch, tokens, self.kernels) for name, batch, tokens in steps]
-        found += in_turn(stepping, budgets_s[1], lambda share: self.told("training steps", share))
+        tasks: list[Reading | Stepping] = [*reading, *stepping]
+        taken = in_turn(woven(reading, stepping, READ_TIMES), budget_s, lambda share: self.told("models", share))
         return [
-            Timed(what=what, model=name, batch=batch, tokens=tokens, seconds=taken.seconds, spread=taken.spread)
-            for (name, batch, tokens), samples in zip([*reads, *steps], found, strict=True)
-            for what, taken in samples.items()
+            Timed(what=what, model=name, batch=batch, tokens=tokens, seconds=each.seconds, spread=each.spread)
+            for (name, batch, tokens), task in zip([*reads, *steps], tasks, strict=True)
+            for what, each in taken[task].items()
         ]
 
 

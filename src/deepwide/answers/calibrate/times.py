@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 WEIGHTS = "fp32"  # as the lab keeps them, while it trains and while it writes
-WRITTEN = 6  # tokens written before the one in the middle of those that are timed
+WRITTEN = 6  # tokens before the one whose time is taken, or about as many
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +32,7 @@ class Timed:
 
     what              "decode" (a token), "prefill" (a prompt) or "step" (of training)
     batch, tokens     sequences, and tokens of each: those in view, of the prompt, or trained on
-    spread            the median over the lower quartile, which is `seconds`
+    spread            the median over the least, which is `seconds`
     """
 
     what: str

@@ -1,13 +1,24 @@
 """What this machine does in a second: kernels alone, whole models as users run them, processes that talk.
 
-Nothing here predicts or fits. Times are lower quartiles of repetitions that take turns, so that a busy moment hits all
-alike and most of it is left out.
+Nothing here predicts or fits. Times are the least of repetitions that take turns, so that a busy moment hits all alike
+and is left out.
 """
 
-from deepwide.lab.measure.clock import Sample, in_turn
+from deepwide.lab.measure.clock import Sample, in_turn, woven
 from deepwide.lab.measure.kernels import Rates, rates
 from deepwide.lab.measure.models import Reading, Stepping
 from deepwide.lab.measure.policy import training_kernels
 from deepwide.lab.measure.together import Exchange, exchange
 
-__all__ = ["Exchange", "Rates", "Reading", "Sample", "Stepping", "exchange", "in_turn", "rates", "training_kernels"]
+__all__ = [
+    "Exchange",
+    "Rates",
+    "Reading",
+    "Sample",
+    "Stepping",
+    "exchange",
+    "in_turn",
+    "rates",
+    "training_kernels",
+    "woven",
+]

@@ -1,4 +1,8 @@
-"""Repeated times: repetitions of different work take turns, and the lower quartile of each is its time."""
+"""Repeated times: repetitions of different work take turns, and the least of each is its time.
+
+A processor that other programs share is slower by half from one moment to the next, and for seconds on end: medians and
+quartiles then tell of the neighbours. The least time repeats within a few per cent where they repeat within two thirds.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,7 @@ Task = Callable[[], Mapping[str, Sequence[float]]]
 class Sample:
     """A time that was measured `count` times.
 
-    seconds           the lower quartile: what it takes when little else runs
+    seconds           the least: what it takes when nothing else runs
     spread            the median over that; near 1 on a quiet machine
     """
 
@@ -28,31 +32,38 @@ class Sample:
 def sample(seconds: Sequence[float]) -> Sample:
     """What repetitions say.
 
-    >>> sample([4.0, 1.0, 2.0, 3.0]).seconds
-    1.75
+    >>> sample([4.0, 1.0, 2.0, 3.0])
+    Sample(seconds=1.0, spread=2.5, count=4)
     """
-    if len(seconds) == 1:
-        return Sample(seconds=seconds[0], spread=1.0, count=1)
-    quarter, half, _ = statistics.quantiles(seconds, n=4, method="inclusive")
-    return Sample(seconds=quarter, spread=half / quarter, count=len(seconds))
+    least = min(seconds)
+    return Sample(seconds=least, spread=statistics.median(seconds) / least, count=len(seconds))
 
 
 def in_turn(
     tasks: Sequence[Task], budget_s: float, told: Callable[[float], None] = lambda share: None
-) -> list[dict[str, Sample]]:
+) -> dict[Task, dict[str, Sample]]:
     """Runs the tasks one after the other, again and again until the time is up; each names its times.
 
-    `told` hears which share of the time has gone.
+    One that stands several times among them has as many turns in a round. `told` hears which share of the time is gone.
     """
-    kept: list[dict[str, list[float]]] = [{} for _ in tasks]
+    kept: dict[Task, dict[str, list[float]]] = {task: {} for task in tasks}
     began, rounds = time.perf_counter(), 0
     while not rounds or time.perf_counter() - began < budget_s * rounds / (rounds + 1):
-        for task, own in zip(tasks, kept, strict=True):
+        for task in tasks:
             for name, seconds in task().items():
-                own.setdefault(name, []).extend(seconds)
+                kept[task].setdefault(name, []).extend(seconds)
             told(min(1.0, (time.perf_counter() - began) / budget_s))
         rounds += 1
-    return [{name: sample(seconds) for name, seconds in own.items()} for own in kept]
+    return {task: {name: sample(seconds) for name, seconds in own.items()} for task, own in kept.items()}
+
+
+def woven(often: Sequence[Task], seldom: Sequence[Task], times: int) -> list[Task]:
+    """All of `often` so many times over, `seldom` spread between them: what is quick is then seen at many moments.
+
+    >>> woven("ab", "xyz", 2)
+    ['a', 'b', 'x', 'z', 'a', 'b', 'y']
+    """
+    return [task for i in range(times) for task in (*often, *seldom[i::times])]
 
 
 def clock(threads: int, device: torch.device) -> Callable[[], float]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice, pairwise
 
 import torch
+from torch import Tensor
 
 from deepwide.lab.device import settled
 from deepwide.lab.generation import generate
@@ -17,8 +18,9 @@ from deepwide.lab.training import Recipe, train
 from deepwide.lab.training.objective import Batch, next_token
 from deepwide.lab.training.worker import Alone
 
-TOKENS = 10  # written in a turn
-WARM_TOKENS = 3  # of them that do not count: the prompt's, and those while caches fill
+TOKENS = 12  # written in a turn
+WARM_TOKENS = 3  # after the prompt that do not count: caches fill
+TURNS = 5  # until the prompt is read again
 STEPS = 3  # taken in a turn, the first of which warms up
 SEED = 0
 
@@ -26,7 +28,8 @@ SEED = 0
 class Reading:
     """A model that writes after a context of so many tokens, by itself, with so many threads.
 
-    Its times are "prefill" (until the first token is there) and "decode" (each further one).
+    Its times are "prefill" (until the first token is there) and "decode" (each further one). It goes on writing from
+    turn to turn, and begins anew after a few.
     """
 
     def __init__(self, model: Transformer, context: int, threads: int) -> None:
@@ -34,18 +37,29 @@ class Reading:
         vocab = int(model.architecture.vocab)
         self.clock = clock(threads, device)
         self.prompt_1T = torch.arange(context, device=device)[None] % vocab
+        self.turns = 0
+        self.text: Iterator[Tensor] = iter(())
 
     def __call__(self) -> Mapping[str, Sequence[float]]:
         """One turn."""
-        seconds = []
+        begins = self.turns % TURNS == 0
+        self.turns += 1
         with computing(Kernels(threads=self.threads)):
-            began = self.clock()
-            for token_1 in generate(self.model, self.prompt_1T, tokens=TOKENS, temperature=0.8):
-                int(token_1)
-                now = self.clock()
-                seconds.append(now - began)
-                began = now
-        return {"prefill": seconds[:1], "decode": seconds[WARM_TOKENS:]}
+            if not begins:
+                return {"decode": self._written(TOKENS)}
+            most = 1 + WARM_TOKENS + TURNS * TOKENS
+            self.text = generate(self.model, self.prompt_1T, tokens=most, temperature=0.8)
+            return {"prefill": self._written(1), "decode": self._written(WARM_TOKENS + TOKENS)[WARM_TOKENS:]}
+
+    def _written(self, tokens: int) -> list[float]:
+        """The seconds of each of the next tokens."""
+        seconds, began = [], self.clock()
+        for token_1 in islice(self.text, tokens):
+            int(token_1)
+            now = self.clock()
+            seconds.append(now - began)
+            began = now
+        return seconds
 
 
 class Stepping:
