@@ -127,9 +127,9 @@ def lora_comes_close() -> Finding:
         "{recovery_tokens} 个 token 后为 {recovered_nats}。",
     ),
     wrong=(
-        "The loss goes from {before_nats} to {quarter_nats} with a quarter of the parameters removed, to "
-        "{half_nats} with half, and is {recovered_nats} after {recovery_tokens} tokens more.",
-        "剪去四分之一参数，损失由 {before_nats} 变为 {quarter_nats}；剪去一半为 {half_nats}，再训练 "
+        "Not in a small model: the loss goes from {before_nats} to {quarter_nats} with a quarter of the parameters "
+        "removed, to {half_nats} with half, and is then still {recovered_nats} after {recovery_tokens} tokens more.",
+        "在小模型上不成立：剪去四分之一参数，损失由 {before_nats} 变为 {quarter_nats}；剪去一半为 {half_nats}，再训练 "
         "{recovery_tokens} 个 token 后仍为 {recovered_nats}。",
     ),
 )
@@ -154,20 +154,30 @@ def pruning_keeps_the_loss() -> Finding:
     "归一化使训练稳定。",
     source=Source.MEASURED,
     holds=(
-        "Without it the same training ends at {bare_nats}, with it at {usual_nats} (the error is {error_nats}).",
-        "去掉归一化，同样的训练停在 {bare_nats}，有归一化为 {usual_nats}（误差 {error_nats}）。",
+        "{layers} layers without it diverge in step {diverged_steps}; four end at {bare_nats}, with it at {usual_nats} "
+        "(the error is {error_nats}).",
+        "去掉归一化，{layers} 层在第 {diverged_steps} 步发散；四层停在 {bare_nats}，有归一化为 {usual_nats}（误差 "
+        "{error_nats}）。",
     ),
-    wrong=(
-        "Not at this size: without it the training ends at {bare_nats}, with it at {usual_nats} (the error is "
-        "{error_nats}).",
-        "在此规模上看不出来：去掉归一化为 {bare_nats}，有归一化为 {usual_nats}（误差 {error_nats}）。",
+    when=(
+        "In deep models: {layers} layers without it diverge in step {diverged_steps}. Four train as well without: "
+        "{bare_nats}, with it {usual_nats} (the error is {error_nats}).",
+        "深层时成立：去掉归一化，{layers} 层在第 {diverged_steps} 步发散。四层不受影响：去掉为 {bare_nats}，有归一化为 "
+        "{usual_nats}（误差 {error_nats}）。",
     ),
 )
 def norms_make_training_stable() -> Finding:
-    """Final losses with and without normalisation."""
+    """Whether a deep model diverges without normalisation, and final losses of a shallow one with and without."""
     run = measured("no-norm")
-    usual, bare = run["usual_loss"], run["bare_loss"]
-    return finding(bare - usual > run["error"], usual_nats=usual, bare_nats=bare, error_nats=run["error"])
+    usual, bare, diverged = run["usual_loss"], run["bare_loss"], int(run["deep_diverged_step"])
+    return finding(
+        among([bare - usual > run["error"], diverged > 0]),
+        layers=int(run["deep_layers"]),
+        diverged_steps=diverged,
+        usual_nats=usual,
+        bare_nats=bare,
+        error_nats=run["error"],
+    )
 
 
 @claim(

@@ -66,18 +66,18 @@ def ranks_collapse() -> Finding:
     "较浅较宽的网络在训练初期收敛更快。",
     source=Source.MEASURED,
     holds=(
-        "After a tenth of the training the wide shape is at {wide_nats}, the deep one at {deep_nats} (the error is "
+        "After an eighth of the training the wide shape is at {wide_nats}, the deep one at {deep_nats} (the error is "
         "{error_nats}).",
-        "训练进行到十分之一时，宽模型损失 {wide_nats}，深模型 {deep_nats}（误差 {error_nats}）。",
+        "训练进行到八分之一时，宽模型损失 {wide_nats}，深模型 {deep_nats}（误差 {error_nats}）。",
     ),
     wrong=(
-        "Not so: after a tenth of the training the wide shape is at {wide_nats}, the deep one at {deep_nats} (the "
+        "Not so: after an eighth of the training the wide shape is at {wide_nats}, the deep one at {deep_nats} (the "
         "error is {error_nats}).",
-        "并非如此：训练进行到十分之一时，宽模型损失 {wide_nats}，深模型 {deep_nats}（误差 {error_nats}）。",
+        "并非如此：训练进行到八分之一时，宽模型损失 {wide_nats}，深模型 {deep_nats}（误差 {error_nats}）。",
     ),
 )
 def wide_converges_faster() -> Finding:
-    """Losses of a wide and a deep shape of equal parameters after a tenth of the training."""
+    """Losses of a wide and a deep shape of equal parameters after an eighth of the training."""
     run = measured("depth-width")
     wide, deep = run["widest_early_loss"], run["deepest_early_loss"]
     return finding(deep - wide > run["error"], wide_nats=wide, deep_nats=deep, error_nats=run["error"])
