@@ -165,6 +165,12 @@ def pruning_keeps_the_loss() -> Finding:
         "深层时成立：去掉归一化，{layers} 层在第 {diverged_steps} 步发散。四层不受影响：去掉为 {bare_nats}，有归一化为 "
         "{usual_nats}（误差 {error_nats}）。",
     ),
+    wrong=(
+        "Not seen: {layers} layers train without it, and four end at {bare_nats}, with it at {usual_nats} (the error "
+        "is {error_nats}).",
+        "实测未见：去掉归一化后 {layers} 层仍可训练，四层停在 {bare_nats}，有归一化为 {usual_nats}（误差 "
+        "{error_nats}）。",
+    ),
 )
 def norms_make_training_stable() -> Finding:
     """Whether a deep model diverges without normalisation, and final losses of a shallow one with and without."""
