@@ -10,23 +10,20 @@ from __future__ import annotations
 
 import argparse
 import statistics
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from math import sqrt
 from typing import Any
 
+from seeds import KERNELS, finished, interval
+
 from deepwide.answers.distill import distill
-from deepwide.answers.runs import run
-from deepwide.answers.train import resume, train
-from deepwide.lab.store import run_names
+from deepwide.answers.train import train
 
 TEACHER, TEACHER_TOKENS, UNTAUGHT_TOKENS = "like=llama,layers=4,hidden=128,heads=4", 1_500_000, 60_000
 STUDENT, STUDENT_TOKENS = "like=llama,layers=2,hidden=64,heads=4", 150_000
-KERNELS: dict[str, Any] = {"dtype": "fp32", "matmul": "default", "attention": "bmm", "threads": 1, "lanes": 1}
 # The loss is taken at the end alone, over 65,536 tokens.
 QUIET: dict[str, Any] = {"sample": False, "evaluate_every": 0, "evaluation_windows": 512}
-WIDE_T = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 8: 2.365}  # Student's t, 95 %, by the number of seeds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +47,7 @@ def main() -> None:
     """Trains what is missing, and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--root", required=True)
-    parser.add_argument("--seeds", type=int, default=3, choices=sorted(WIDE_T))
+    parser.add_argument("--seeds", type=int, default=3, choices=range(2, 33), metavar="N")
     parser.add_argument("--batch", type=int, default=4)
     asked = parser.parse_args()
     root, batch, seeds = asked.root, asked.batch, range(asked.seeds)
@@ -66,16 +63,11 @@ def main() -> None:
         print(row(way.name, taught, interval([a - b for a, b in zip(taught, alone, strict=True)])), flush=True)
 
 
-def loss(root: str, name: str, begin: Any) -> float:
-    """The validation loss of a run at its end; it is trained, or gone on with, where it is not there."""
-    if name not in run_names(root):
-        begin(name)
-    elif run(name, root).summary.status != "finished":
-        resume(name, root=root, sample=False)
-    found = run(name, root).summary
-    if found.status != "finished" or found.validation_loss is None:
-        raise SystemExit(f"{name} was interrupted; the same command goes on")
-    return found.validation_loss
+def loss(root: str, name: str, begin: Callable[[str], object]) -> float:
+    """The validation loss of a run at its end."""
+    found = finished(root, name, begin).validation_loss
+    assert found is not None
+    return found
 
 
 def trained(root: str, name: str, model: str, tokens: int, **more: Any) -> None:
@@ -108,12 +100,6 @@ def row(name: str, losses: list[float], against: str) -> str:
     """One line of the table."""
     each = " ".join(f"{value:.4f}" for value in losses)
     return f"| {name} | {each} | {statistics.mean(losses):.4f} | {against} |"
-
-
-def interval(differences: list[float]) -> str:
-    """The mean difference with its 95 % interval by Student's t."""
-    half = WIDE_T[len(differences)] * statistics.stdev(differences) / sqrt(len(differences))
-    return f"{statistics.mean(differences):+.4f} ± {half:.4f}"
 
 
 if __name__ == "__main__":

@@ -12,15 +12,16 @@ from __future__ import annotations
 import argparse
 import asyncio
 import statistics
-from math import prod, sqrt
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+from seeds import KERNELS, finished, interval
 
 from deepwide.answers.models import find_model
 from deepwide.answers.train import train
 from deepwide.answers.trained import trained
 from deepwide.lab.data import prepare, validation_batches
-from deepwide.lab.store import run_names
 from deepwide.lab.training.objective import mean_loss, next_token
 
 SHAPES = {  # equal but for the tables of tokens, within 1%; heads of 16 in both
@@ -29,16 +30,14 @@ SHAPES = {  # equal but for the tables of tokens, within 1%; heads of 16 in both
 }
 SEEN = ("events", "streams")
 CONTEXT, BATCH, LIMIT = 128, 8, 64  # batches of a judgement: 65,536 tokens at most
-KERNELS: dict[str, Any] = {"dtype": "fp32", "matmul": "default", "attention": "bmm", "threads": 1, "lanes": 1}
 QUIET: dict[str, Any] = {"sample": False, "evaluate_every": 0}
-WIDE_T = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 8: 2.365}  # Student's t, 95 %, by the number of seeds
 
 
 def main() -> None:
     """Trains what is missing, and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--root", required=True)
-    parser.add_argument("--seeds", type=int, default=3, choices=sorted(WIDE_T))
+    parser.add_argument("--seeds", type=int, default=3, choices=range(2, 33), metavar="N")
     parser.add_argument("--tokens", type=int, default=300_000)
     asked = parser.parse_args()
     root, folders = asked.root, texts(Path(asked.root) / "asyncio")
@@ -49,9 +48,7 @@ def main() -> None:
     for seed in range(asked.seeds):
         for shape, model in SHAPES.items():
             name = f"{shape}-{seed}"
-            if name not in run_names(root):
-                told = {"tokens": asked.tokens, "batch": BATCH, "context": CONTEXT, "seed": seed, "name": name}
-                train(model, data=str(folders["seen"]), root=root, **told, **QUIET, **KERNELS)
+            finished(root, name, partial(begin, root, model, folders["seen"], asked.tokens, seed))
             seen, held_out = (loss(root, name, read[side]) for side in ("seen", "held-out"))
             gaps[shape].append(held_out - seen)
             print(
@@ -72,6 +69,12 @@ def texts(folder: Path) -> dict[str, Path]:
     return {side: folder / side for side in ("seen", "held-out")}
 
 
+def begin(root: str, model: str, text: Path, tokens: int, seed: int, name: str) -> None:
+    """One shape reads the text."""
+    told: dict[str, Any] = {"data": str(text), "tokens": tokens, "batch": BATCH, "context": CONTEXT, "seed": seed}
+    train(model, name=name, root=root, **told, **QUIET, **KERNELS)
+
+
 def loss(root: str, name: str, tokens: Any) -> float:
     """The mean loss of a run's model over windows spread evenly over a text."""
     model = trained(name, root).model
@@ -81,14 +84,7 @@ def loss(root: str, name: str, tokens: Any) -> float:
 
 def body(model: str) -> int:
     """Parameters but for the tables of tokens, which are wider in the wide one."""
-    rows = find_model(f"{model},vocab=256").ledger.weights
-    return sum(int(prod(row.shape) * row.repeat) for row in rows if row.part not in ("embedding", "head"))
-
-
-def interval(differences: list[float]) -> str:
-    """The mean difference with its 95 % interval by Student's t."""
-    half = WIDE_T[len(differences)] * statistics.stdev(differences) / sqrt(len(differences))
-    return f"{statistics.mean(differences):+.4f} ± {half:.4f}"
+    return int(find_model(f"{model},vocab=256").ledger.body_parameters())
 
 
 if __name__ == "__main__":

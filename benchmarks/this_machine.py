@@ -1,7 +1,7 @@
 """Depth at equal parameters on this machine: a token and a training step, measured and predicted by `--on this`.
 
     deepwide calibrate
-    python benchmarks/this_machine.py [--figure docs/lab/figures/this_machine.html] [--json]
+    python benchmarks/this_machine.py [--bodies 0.8M:16,5M:32] [--figure this_machine.html] [--json]
 
 None of these shapes is among those that `deepwide calibrate` is fitted on. The baseline is one constant: the best
 single number of seconds per parameter, fitted on these very shapes.
@@ -17,11 +17,14 @@ import sys
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from deepwide.units import parse_count
+
 LAYERS = (1, 2, 4, 8, 16, 32, 64)
-BODIES = {0.8e6: 16, 5e6: 32}  # body parameters, and the width of a head
+BODIES = "0.8M:16,5M:32"  # body parameters, and the width of a head
+COLOURS = ("#0b7285", "#c2255c", "#5f3dc4", "#e8590c")
 CONTEXTS = (16, 1000)
 BATCH, SEQUENCE = 16, 128
-BUDGET_S, READ_TIMES = 120.0, 6  # for all, as whole rounds, in each of which tokens are written so many times over
+BUDGET_S, READ_TIMES = 300.0, 14  # for all, as whole rounds, in each of which tokens are written so many times over
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,15 +57,13 @@ def shape(body: float, layers: int, head_dim: int) -> str:
 
 def measured(models: list[str], threads: int, kernels: dict[str, Any]) -> list[dict[str, float]]:
     """Seconds of a token after each context, and of a step, by model."""
-    import torch
-
     from deepwide.answers.models import find_model
+    from deepwide.lab.device import usual_device
     from deepwide.lab.kernels import Kernels
     from deepwide.lab.measure import Reading, Stepping, in_turn, woven
     from deepwide.lab.network import build
 
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    built = [build(find_model(model).described(), device=device) for model in models]
+    built = [build(find_model(model).described(), device=usual_device()) for model in models]
     reading = {(i, context): Reading(a, context, threads) for i, a in enumerate(built) for context in CONTEXTS}
     stepping = [Stepping(a, BATCH, SEQUENCE, Kernels(**kernels)) for a in built]
     took = in_turn(woven([*reading.values()], stepping, READ_TIMES), BUDGET_S)
@@ -89,14 +90,14 @@ def predicted(model: str) -> dict[str, tuple[float, float, float]]:
     return found
 
 
-def rows() -> list[Row]:
-    """Every shape, with the baseline."""
+def rows(bodies: dict[int, int]) -> list[Row]:
+    """Every shape, with the baseline; `bodies` are parameters, each with the width of a head."""
     from deepwide.answers.models import find_model
     from deepwide.facts.this_machine import machine
 
     here = machine("this")
     threads = int(here.kernels["threads"]) * int(here.kernels["lanes"])
-    shapes = [(body, n, shape(body, n, head)) for body, head in BODIES.items() for n in LAYERS]
+    shapes = [(body, n, shape(body, n, head)) for body, head in bodies.items() for n in LAYERS]
     times = measured([model for _, _, model in shapes], threads, dict(here.kernels))
     found = []
     for (body, layers, model), took in zip(shapes, times, strict=True):
@@ -149,7 +150,7 @@ def figure(found: list[Row]) -> Any:
     import plotly.graph_objects as go
     from plotly.subplots import make_subplots
 
-    colours = {0.8e6: "#0b7285", 5e6: "#c2255c"}
+    colours = dict(zip(dict.fromkeys(r.body for r in found), COLOURS, strict=False))
     whats = list(dict.fromkeys(r.what for r in found))
     drawn = make_subplots(rows=1, cols=len(whats), subplot_titles=[f"{what}, ms" for what in whats])
     for column, what in enumerate(whats, 1):
@@ -167,18 +168,24 @@ def figure(found: list[Row]) -> Any:
                 x=layers, y=dots, mode="markers", marker=marker, name="measured", row=1, col=column, **once
             )
     drawn.update_xaxes(type="log", tickvals=list(LAYERS), title="layers")
-    drawn.update_yaxes(type="log", rangemode="tozero")
-    drawn.update_layout(template="plotly_white", width=1150, height=430, legend={"orientation": "h", "y": -0.2})
+    drawn.update_yaxes(type="log", tickvals=[digit * 10**n for n in range(-1, 5) for digit in (1, 2, 5)])
+    drawn.update_layout(
+        template="plotly_white", width=1150, height=400, margin={"t": 40}, legend={"orientation": "h", "y": -0.2}
+    )
     return go.Figure(drawn)
 
 
 def main() -> None:
     """Measures, predicts, prints."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--bodies", default=BODIES, help="parameters between embedding and head, and the width of a head"
+    )
     parser.add_argument("--figure", metavar="FILE.html")
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
-    found = rows()
+    bodies = [pair.split(":") for pair in asked.bodies.split(",")]
+    found = rows({parse_count(body): int(head) for body, head in bodies})
     if asked.figure:
         figure(found).write_html(asked.figure)
     if asked.json:

@@ -4,7 +4,9 @@
 
 Both train the same Llama from the same weights on the same windows of the standard library's source, with AdamW, the
 same schedule and clipping. Each way takes its turn, round after round, so that a busy moment hits all alike; a way's
-time is the median of its steps. Then the quickest of either trains on, and the losses after the same tokens are told.
+time is the median of its steps. Beside them stand a step's products of activations and weights, with nothing between
+them: what any program that calls them takes at least. Then the quickest of either trains on, and the losses after the
+same tokens are told.
 Last, a wide model shows the share of this processor's own rate of matrix products, measured in the same run.
 """
 
@@ -43,6 +45,7 @@ WIDE = "like=llama,layers=4,hidden=1024,heads=16,ffn=2816,vocab=256"
 CONTEXT, BATCH = 64, 12
 WARM = 5  # steps of each turn that are not timed
 RATE = 4e-3
+ALONE = "products alone"
 
 
 def recipe(steps: int) -> Recipe:
@@ -170,6 +173,20 @@ def validation_loss(model: Transformer, corpus: Corpus) -> float:
     return mean_loss(model, (next_token(r) for r in rows), torch.device("cpu"))
 
 
+def products(steps: int) -> tuple[list[float], float]:
+    """Seconds of a step's products with the weights alone, forward and backward, on all cores; it learns nothing."""
+    rows = BATCH * CONTEXT
+    sizes = [(op.k, op.n) for op in find_model(SHAPE).ledger.ops if op.kind == "matmul" for _ in range(op.repeat)]
+    held = [(torch.randn(rows, k), torch.randn(n, k), torch.randn(rows, n)) for k, n in sizes]
+    ends: list[float] = []
+    with computing(Kernels(threads=cores())), torch.inference_mode():
+        for _ in range(steps):
+            for x_RK, weight_NK, dy_RN in held:
+                _ = x_RK @ weight_NK.T, dy_RN @ weight_NK, dy_RN.T @ x_RK
+            ends.append(time.perf_counter())
+    return list(np.diff(ends)[WARM:]), float("nan")
+
+
 def ways(corpus: Corpus, compiled: bool) -> dict[str, Callable[[int], tuple[list[float], float]]]:
     """Every setting of either program that takes part."""
     chosen = probed(fresh(0), BATCH, CONTEXT)
@@ -185,7 +202,7 @@ def ways(corpus: Corpus, compiled: bool) -> dict[str, Callable[[int], tuple[list
             found[name] = lambda steps, a=attention, b=bf16: theirs(a, b, False, corpus, steps)
     if compiled:
         found["Trainer fp32 sdpa torch_compile"] = lambda steps: theirs("sdpa", False, True, corpus, steps)
-    return found
+    return found | {ALONE: products}
 
 
 def told(k: Kernels) -> str:
@@ -250,7 +267,10 @@ def main() -> None:
     best = {
         who: max((n for n in reached if n.startswith(who)), key=lambda n: reached[n]) for who in ("deepwide", "Trainer")
     }
-    print(f"ratio of the best: {reached[best['deepwide']] / reached[best['Trainer']]:.2f}")
+    most = reached[best["Trainer"]]
+    print(
+        f"ratio of the best: {reached[best['deepwide']] / most:.2f}; of the products alone: {reached[ALONE] / most:.2f}"
+    )
     steps = asked.tokens // (BATCH * CONTEXT)
     for name in best.values():
         print(

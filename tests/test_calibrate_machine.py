@@ -109,7 +109,7 @@ def test_every_predictor_takes_this_with_no_further_option(
 
 def test_its_usual_runtime_and_formats_are_those_that_were_measured(this: Path) -> None:
     written, trained = predict_inference(MODEL, on="this"), predict_training(MODEL, on="this", devices=1)
-    assert ("this", "fp32") == (written.runtime, written.service.weights)
+    assert ("this", "fp32", "fp32") == (written.runtime, written.service.weights, written.service.cache)
     assert ("this", "fp32") == (trained.runtime, trained.run.precision)
     assert written.decode_s_per_token * 1.2 == pytest.approx(written.high["decode_s_per_token"])
     assert trained.step_s * math.exp(0.2) == pytest.approx(trained.high["step_s"])

@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from deepwide.answers.figures.probe_gradients import gradient_flow
 from deepwide.answers.models import find_model
-from deepwide.answers.probe import ntk, teaching
+from deepwide.answers.probe import gradients, ntk, teaching
 from deepwide.answers.probe.attention import probe_attention
 from deepwide.answers.probe.gradients import Flow, Gradients, Moment, probe_gradients
 from deepwide.answers.probe.memories import probe_memories
@@ -117,6 +118,22 @@ def test_all_ways_to_build_a_model_stand_beside_each_other(texts: str, root: Pat
     ways = [("pre", True), ("pre", False), ("post", True), ("post", False), ("none", True), ("none", False)]
     assert ways == [(flow.norm, flow.residual) for flow in answer.flows]
     assert all([0, 2] == [moment.step for moment in flow.moments] for flow in answer.flows)
+
+
+def test_a_way_that_diverges_is_marked_in_the_table_and_in_the_picture(
+    run: Any, texts: str, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def diverges(model: Any, one: Any, *rest: Any) -> None:
+        if "no_norm" in one.model.name:
+            raise BadInput("loss=nan at step 2: the training diverged")
+        teaching.taught(model, one, *rest)
+
+    monkeypatch.setattr(gradients, "taught", diverges)
+    answer = probe_gradients(TINY, steps=2, data=texts, root=root, **QUICK)
+    lines = {line.name: line.legendgroup for line in gradient_flow(answer).data}
+    assert {"no norm (diverged)", "no norm, no residual (diverged)"} == {n for n in lines if "diverged" in n}
+    said = run(*COMMANDS["gradients"].split(), "--data", texts)
+    assert (0, 2) == (said.code, said.out.count("diverged"))
 
 
 def test_a_run_is_shown_as_it_began_and_as_it_is(root: Path) -> None:

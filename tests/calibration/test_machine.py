@@ -34,28 +34,43 @@ DEVICE = Accelerator(
     confidence="measured",
 )
 SERVING, TRAINING = serving_start(1e-6), training_start(1e-6, 10.0, fused=False, hop_s=1e-4)
-TRUE_SERVING = replace(SERVING, launch_s=6e-6, layer_s=3e-5, step_s=2e-4, rms_norm_s=1.5e-5, memory_efficiency=0.8)
-TRUE_TRAINING = replace(TRAINING, compute_efficiency=0.6, layer_s=3e-4, score_passes=9.0, orthogonal_efficiency=0.7)
+TRUE_SERVING = replace(
+    SERVING,
+    launch_s=6e-6,
+    layer_s=3e-5,
+    step_s=2e-4,
+    rms_norm_s=1.5e-5,
+    elementwise_passes=32.0,
+    packing_passes=4.0,
+    request_s=2e-3,
+)
+TRUE_TRAINING = replace(TRAINING, compute_efficiency=0.6, layer_s=3e-4, rms_passes=15.0, orthogonal_efficiency=0.7)
+WRITING, STEPPING = ("decode", "prefill"), ("step",)
 
 
-def timed(models: tuple[str, ...], what: str) -> list[Timed]:
-    of = [(1, c) for c in CONTEXTS] if what == "decode" else BATCHES
-    return [Timed(what=what, model=m, batch=b, tokens=t, seconds=0.0, spread=1.0) for m in models for b, t in of]
+def timed(models: tuple[str, ...], kinds: tuple[str, ...]) -> list[Timed]:
+    of = BATCHES if kinds == STEPPING else [(1, c) for c in CONTEXTS]
+    return [
+        Timed(what=what, model=m, batch=b, tokens=t, seconds=0.0, spread=1.0)
+        for what in kinds
+        for m in models
+        for b, t in of
+    ]
 
 
 def serving_s(constants: ServingConstants, models: tuple[str, ...] = FITTED) -> NDArray[Any]:
-    return of_serving(timed(models, "decode"), DEVICE, constants)
+    return of_serving(timed(models, WRITING), DEVICE, constants)
 
 
 def training_s(constants: TrainingConstants, models: tuple[str, ...] = FITTED) -> NDArray[Any]:
-    return of_training(timed(models, "step"), DEVICE, constants, "fp32")
+    return of_training(timed(models, STEPPING), DEVICE, constants, "fp32")
 
 
-def test_a_machine_is_found_again_from_tokens_that_it_wrote() -> None:
+def test_a_machine_is_found_again_from_prompts_that_it_read_and_tokens_that_it_wrote() -> None:
     def predict(values: Mapping[str, float]) -> NDArray[Any]:
         return serving_s(replace(SERVING, **values))
 
-    noise = np.exp(np.random.default_rng(0).normal(0, 0.03, len(timed(FITTED, "decode"))))
+    noise = np.exp(np.random.default_rng(0).normal(0, 0.03, len(timed(FITTED, WRITING))))
     found = fitted(predict, SERVING, serving_s(TRUE_SERVING) * noise)
     there, unseen = serving_s(TRUE_SERVING, HELD_OUT), serving_s(ServingConstants(**found.constants), HELD_OUT)
     assert np.abs(unseen / there - 1).max() < 0.08
@@ -66,7 +81,7 @@ def test_a_machine_is_found_again_from_steps_that_it_took() -> None:
     def predict(values: Mapping[str, float]) -> NDArray[Any]:
         return training_s(replace(TRAINING, **values))
 
-    noise = np.exp(np.random.default_rng(1).normal(0, 0.03, len(timed(FITTED, "step"))))
+    noise = np.exp(np.random.default_rng(1).normal(0, 0.03, len(timed(FITTED, STEPPING))))
     found = fitted(predict, TRAINING, training_s(TRUE_TRAINING) * noise)
     there, unseen = training_s(TRUE_TRAINING, HELD_OUT), training_s(TrainingConstants(**found.constants), HELD_OUT)
     assert np.abs(unseen / there - 1).max() < 0.1

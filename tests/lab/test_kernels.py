@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -67,6 +68,17 @@ def test_the_quickest_way_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ("bf16", "bmm", False) == (found.dtype, found.attention, found.compile)
 
 
+@pytest.mark.parametrize(("alone_s", "used"), [(0.9, 2), (0.7, 1)])
+def test_cores_are_left_idle_only_where_that_is_much_quicker(
+    monkeypatch: pytest.MonkeyPatch, alone_s: float, used: int
+) -> None:
+    monkeypatch.setattr(policy, "cores", lambda: 2)
+    monkeypatch.setattr(policy, "PROBE_S", 0.0)
+    monkeypatch.setattr(policy._Layer, "_seconds", lambda self, way: alone_s if way.threads * way.lanes == 1 else 1.0)
+    found = probed(model_of(), 2, 8)
+    assert used == found.threads * found.lanes
+
+
 def test_a_hopeless_way_is_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
     tried: list[Kernels] = []
 
@@ -80,6 +92,44 @@ def test_a_hopeless_way_is_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "fp32" == probed(model_of(), 2, 8, **ALONE).dtype
     assert [1, 1] == [sum(way.dtype == "bf16" and way.attention == name for way in tried) for name in KERNELS]
     assert sum(way.dtype == "fp32" for way in tried) > 4
+
+
+@pytest.mark.parametrize(
+    ("steps", "compiled_s", "asked", "compiled"),
+    [
+        (1000, 0.5, {}, True),
+        (10, 0.5, {}, False),
+        (1000, 1.5, {}, False),
+        (1000, None, {}, False),
+        (1000, 0.5, {"compile": False}, False),
+        (1, 1.5, {"compile": True}, True),
+    ],
+    ids=["long", "short", "no quicker", "no compiler", "refused", "asked for"],
+)
+def test_compiled_layers_are_tried_for_long_runs(
+    monkeypatch: pytest.MonkeyPatch, steps: int, compiled_s: float | None, asked: dict[str, bool], compiled: bool
+) -> None:
+    def seconds(self: object, way: Kernels) -> float:
+        if way.compile and compiled_s is None:
+            raise RuntimeError("no C++ compiler")
+        return (compiled_s or 0.0) if way.compile else 1.0
+
+    monkeypatch.setattr(policy._Layer, "_seconds", seconds)
+    monkeypatch.setattr(policy, "PROBE_S", 0.0)
+    assert compiled == probed(model_of(), 2, 8, steps, **ALONE, **asked).compile
+
+
+@pytest.mark.slow
+@WHILE_COMPILING
+def test_what_the_trial_compiled_the_run_does_not_compile_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(policy, "LONG_RUN_S", 0.0)
+    torch.compiler.reset()
+    counters.clear()
+    model = model_of()
+    apply(replace(probed(model, 2, 13, 1, **ALONE, dtype="fp32", attention="sdpa"), compile=True), model)
+    tried = counters["stats"]["unique_graphs"]
+    gradients(model)
+    assert 1 <= tried == counters["stats"]["unique_graphs"]
 
 
 @pytest.mark.parametrize(

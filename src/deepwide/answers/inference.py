@@ -13,7 +13,7 @@ from deepwide.answers.load import Load
 from deepwide.answers.memory import memory, memory_parts
 from deepwide.answers.models import Model, find_model
 from deepwide.architecture.sizes import sizes
-from deepwide.cost.inference.engine import STORED_AS, Engine, engine, usual_runtime, usual_weights
+from deepwide.cost.inference.engine import STORED_AS, Engine, engine, usual_cache, usual_runtime, usual_weights
 from deepwide.cost.inference.passes import Seconds
 from deepwide.cost.inference.serving import Requests, mixed_prompt_s, prompt_passes, serving_token_s, token_passes
 from deepwide.cost.inference.speculation import Speculation, speculated
@@ -42,8 +42,8 @@ class Service:
     """What is asked of a model: how it is stored and cut, and how much is read and written how many times at once.
 
     `batch` sequences start together; with `concurrency` so many are served without end, each replaced by the next.
-    A prompt is read `chunk` tokens at once, as the runtime does it where that is None; `weights` are bf16 where they
-    are "", or what a calibrated machine has.
+    A prompt is read `chunk` tokens at once, as the runtime does it where that is None; `weights` and `cache` are
+    bf16 where they are "", or what a calibrated machine has.
     `acceptance` asks what speculation would bring: drafts of `draft` tokens, each right with that probability, each
     costing `draft_cost` of a decode step.
     """
@@ -54,7 +54,7 @@ class Service:
     input: int = 1024
     output: int = 256
     weights: str = ""
-    cache: str = "bf16"
+    cache: str = ""
     runtime: str = ""
     concurrency: int | None = None
     chunk: int | None = None
@@ -160,7 +160,10 @@ def checked(asked: Service, model: Model, device: Accelerator) -> Service:
             )
     if asked.chunk is not None:
         values["chunk"] = whole("chunk", asked.chunk, 1, LONGEST_CONTEXT)
-    values |= {"weights": str(asked.weights or usual_weights(device)).lower(), "cache": str(asked.cache).lower()}
+    values |= {
+        "weights": str(asked.weights or usual_weights(device)).lower(),
+        "cache": str(asked.cache or usual_cache(device)).lower(),
+    }
     precision(STORED_AS.get(values["weights"], values["weights"]))
     cache_bits(values["cache"])
     chosen = find_runtime(asked.runtime or ELSEWHERE.get(device.vendor, usual_runtime(device)))

@@ -24,19 +24,26 @@ BEFORE = math.log(2.0)  # nine of ten times were expected within a factor of two
 PROMPT_SHARE = 0.5  # of the peaks, by prompts
 # Operations that PyTorch is told of one by one, where the lab runs them: counted in its modules.
 LAYER_CALLS, NORM_CALLS, ATTENTION_CALLS, LINEAR_CALLS = 12.0, 6.0, 10.0, 3.0
-STEP_CALLS, TRAINING_LAYER_CALLS, TRAINING_STEP_CALLS = 60.0, 45.0, 400.0
+STEP_CALLS, REQUEST_CALLS, TRAINING_LAYER_CALLS, TRAINING_STEP_CALLS = 60.0, 500.0, 45.0, 400.0
+PACKING_PASSES = 2.0  # weights read and written once more
+ELEMENTWISE_PASSES = 4.0  # of elements of 32 bits, by operations that are not fused
+PROMPT_PASSES = 16.0  # likewise of a prompt, against fused operations on 16 bits
 # How far each may lie from where it starts, as the deviation of a logarithm.
 SERVING_SPREADS = {
     "compute_efficiency": 0.5,
-    "memory_efficiency": 0.3,
+    "memory_efficiency": 0.15,  # rates are measured by the very products that read weights
     "scores_efficiency": 1.0,
     "cache_efficiency": 1.0,
+    "reread_share": 0.7,
     "launch_s": 0.7,
     "attention_launch_s": 0.7,
     "small_s": 0.7,
     "rms_norm_s": 0.7,
     "layer_s": 0.7,
     "step_s": 0.7,
+    "request_s": 1.0,
+    "elementwise_passes": 1.0,
+    "packing_passes": 1.0,
     "context_s": 1.5,
 }
 TRAINING_SPREADS = {
@@ -49,6 +56,7 @@ TRAINING_SPREADS = {
     "loss_passes": 0.7,
     "layer_s": 0.7,
     "rms_norm_s": 0.7,
+    "rms_passes": 0.7,
     "step_s": 0.7,
     "optimizer_passes": 0.7,
     "orthogonal_efficiency": 0.5,
@@ -104,9 +112,9 @@ def serving_start(call_s: float) -> ServingConstants:
         layer_s=LAYER_CALLS * call_s,
         step_s=STEP_CALLS * call_s,
         sequence_s=NONE_S,
-        request_s=NONE_S,
+        request_s=REQUEST_CALLS * call_s,
         stage_s=NONE_S,
-        reread_share=NONE_S,
+        reread_share=1.0,
         host_layer_s=NONE_S,
         expert_s=LAYER_CALLS * call_s,
         all_reduce_s=NONE_S,
@@ -114,6 +122,8 @@ def serving_start(call_s: float) -> ServingConstants:
         interference=1.0,
         odd_sizes=0.0,
         rms_norm_s=NORM_CALLS * call_s,
+        elementwise_passes=PROMPT_PASSES,
+        packing_passes=PACKING_PASSES,
         context_s=call_s / 100,
     )
 
@@ -130,7 +140,7 @@ def training_start(call_s: float, cached_times: float, fused: bool, hop_s: float
         attention_efficiency=0.4,
         expert_efficiency=0.7,
         memory_efficiency=cached_times,
-        elementwise_passes=4.0,
+        elementwise_passes=ELEMENTWISE_PASSES,
         expert_passes=4.0,
         score_passes=0.0 if fused else 6.0,
         layer_launch_s=0.0,
@@ -152,6 +162,7 @@ def training_start(call_s: float, cached_times: float, fused: bool, hop_s: float
         odd_sizes=0.0,
         layer_s=TRAINING_LAYER_CALLS * call_s,
         rms_norm_s=NORM_CALLS * call_s,
+        rms_passes=ELEMENTWISE_PASSES,
         loss_passes=2.0,
         orthogonal_efficiency=0.5,
     )

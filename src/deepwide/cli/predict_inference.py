@@ -35,7 +35,7 @@ BAR = 16
 @click.option("--input", type=Number(), default=1024, show_default=True, help="Tokens of a prompt.")
 @click.option("--output", type=Number(), default=256, show_default=True, help="Tokens of an answer.")
 @click.option("--weights", default="", help="bf16, fp8, int8, int4, awq, nf4, q4_k_m, ...  [default: bf16]")
-@click.option("--cache", default="bf16", show_default=True, help="Precision of the KV cache: bf16, fp8, int8, int4.")
+@click.option("--cache", default="", help="Precision of the KV cache: bf16, fp8, int8, int4, fp32.  [default: bf16]")
 @click.option(
     "--runtime", default="", help="vllm, sglang, tensorrt-llm, huggingface, llama.cpp, ideal, ...  [default: vllm]"
 )

@@ -43,7 +43,9 @@ KEPT = ("resumed", "root", "as_json", "engine", "workers", "address", "html", "r
 @click.option("--dtype", help="fp32 or bf16; this and the next two: the quickest in a short trial, for all alike.")
 @click.option("--matmul", help="default or onednn.")
 @click.option("--attention", help="sdpa or bmm.")
-@click.option("--compile/--no-compile", "compile_", default=None, help="Compile layers: ten seconds, then quicker.")
+@click.option(
+    "--compile/--no-compile", "compile_", default=None, help="Compile layers: ten seconds a trial, then quicker."
+)
 @click.option("--engine", type=click.Choice(["local", "ray"]), default="local", show_default=True)
 @click.option("--workers", type=int, help="Trials at once, one thread each.  [default: one for each core]")
 @click.option("--address", default="", help="Of a Ray cluster; makes ray the engine.")

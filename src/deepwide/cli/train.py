@@ -22,7 +22,7 @@ __all__ = ["Screen", "command"]
         "--compile/--no-compile",
         "compile_",
         default=None,
-        help="Compile layers: ten seconds, then quicker steps.",
+        help="Compile layers: ten seconds, then quicker steps.  [default: tried for runs of minutes]",
     ),
     click.option("--layout", default="", help="With torchrun: how processes share the model, e.g. fsdp=2, tp=2, pp=2."),
 )

@@ -54,6 +54,8 @@ class ServingConstants:
 
     odd_sizes              how much sizes that tiles do not fit count: 1 as on matrix units, 0 where there are no tiles
     rms_norm_s             what an RMS norm and the turning of positions take more, made of several operations
+    elementwise_passes     how often elements between the products move, against the least
+    packing_passes         how often a prompt moves weights besides: products lay them out anew for many rows
     context_s              what each token in view adds to a step, beside the layers that read it
     """
 
@@ -79,6 +81,8 @@ class ServingConstants:
     interference: float
     odd_sizes: float = 1.0
     rms_norm_s: float = 0.0
+    elementwise_passes: float = 1.0
+    packing_passes: float = 0.0
     context_s: float = 0.0
 
 

@@ -49,6 +49,7 @@ class TrainingConstants:
     odd_sizes              how much sizes that tiles do not fit count: 1 as on matrix units, 0 where there are no tiles
     layer_s                what a layer takes forward beside its work, which hides behind nothing; backward twice that
     rms_norm_s             likewise an RMS norm, and the turning of positions, made of several operations
+    rms_passes             how often the elements of an RMS norm move besides, made of several operations
     loss_passes            how often logits move in the loss, against the least
     orthogonal_efficiency  of the matrix rate, by products that make the updates of matrices orthogonal (Muon); 0 where
                            the optimiser makes none
@@ -81,6 +82,7 @@ class TrainingConstants:
     odd_sizes: float = 1.0
     layer_s: float = 0.0
     rms_norm_s: float = 0.0
+    rms_passes: float = 0.0
     loss_passes: float = 1.0
     orthogonal_efficiency: float = 0.0
 

@@ -24,6 +24,7 @@ from deepwide.lab.device import settled
 from deepwide.lab.lanes import Lanes
 from deepwide.lab.network import Transformer
 from deepwide.lab.network.attend import KERNELS
+from deepwide.lab.network.stack import runner
 from deepwide.lab.store.environment import cores
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -31,8 +32,10 @@ MATMULS = {"default": "highest", "onednn": "medium"}  # how PyTorch calls the pr
 MOST_THREADS = 4096
 PROBE_S = 0.3  # for all ways together, once they are warm
 TURN = 3  # passes of a way, one after the other
+IDLE = 1.2  # so many times quicker must be what leaves cores idle: a neighbour's moment is not the whole run
 HOPELESS = 5.0  # so many times slower than the quickest at the first try, and a way is not tried again
 PROBE_FLOPS = 4e9  # of one try: larger models are tried on fewer tokens
+LONG_RUN_S = 120.0  # that its layers would take: compiling them, about ten seconds, is then won back
 LONGEST_PROBE = 2048  # tokens: the scores of attention grow with their square
 
 
@@ -94,22 +97,25 @@ def computing(kernels: Kernels) -> Iterator[None]:
         torch.set_float32_matmul_precision(before[1])
 
 
-def probed(model: Transformer, batch: int, context: int, **fixed: Any) -> Kernels:
-    """The quickest policy for a model at this batch and context; `fixed` says what is not to be chosen.
+def probed(model: Transformer, batch: int, context: int, steps: int = 0, **fixed: Any) -> Kernels:
+    """The quickest policy for so many steps of a model at this batch and context.
 
-    Compiling is never chosen: it takes longer than any probe may.
+    `fixed` says what is not to be chosen. Compiled layers are tried for runs of minutes only: that takes ten seconds.
     """
     given = {name: value for name, value in fixed.items() if value is not None}
+    compiled = given.pop("compile", None)
     first = checked(replace(Kernels(), **given))
     ways = [way for way in _ways(first, _device(model)) if all(getattr(way, n) == value for n, value in given.items())]
     layer = _Layer(model, batch, context)
     best = layer.quickest(ways or [first])
-    if _device(model).type != "cpu" or {"threads", "lanes"} <= set(given) or cores() == 1:
-        return best
-    lanes = given.get("lanes", 1)
-    together = replace(best, threads=given.get("threads", max(1, cores() // lanes)), lanes=lanes)
-    apart = replace(best, threads=given.get("threads", 1), lanes=given.get("lanes", min(cores(), batch)))
-    return layer.quickest(list(dict.fromkeys((best, together, apart))))
+    if _device(model).type == "cpu" and not {"threads", "lanes"} <= set(given) and cores() > 1:
+        lanes = given.get("lanes", 1)
+        together = replace(best, threads=given.get("threads", max(1, cores() // lanes)), lanes=lanes)
+        apart = replace(best, threads=given.get("threads", 1), lanes=given.get("lanes", min(cores(), batch)))
+        best = layer.quickest(list(dict.fromkeys((best, together, apart))))
+    if compiled is None and steps * layer.step_s(best, batch, context) > LONG_RUN_S:
+        return layer.quickest([best, *layer.compiled(best)])
+    return replace(best, compile=bool(compiled))
 
 
 def _ways(first: Kernels, device: torch.device) -> Iterator[Kernels]:
@@ -134,13 +140,28 @@ class _Layer:
         flops = 6 * sum(tensor.numel() for tensor in self.weights) * context
         rows = max(1, min(batch, int(PROBE_FLOPS // flops)))
         self.lanes: dict[tuple[int, int], Lanes] = {}
+        self.least_s: dict[Kernels, float] = {}
         self.tokens = torch.zeros(rows, context, dtype=torch.long, device=_device(model))
+
+    def step_s(self, way: Kernels, batch: int, context: int) -> float:
+        """What all layers take for a batch, at least, by a way that was tried."""
+        layers = sum(len(self.model.stack(name).blocks) for name in self.model.stack_names)
+        return self.least_s[way] * layers * batch * context / self.tokens.numel()
+
+    def compiled(self, way: Kernels) -> list[Kernels]:
+        """The way with compiled layers; none where there is no compiler, or it fails."""
+        try:
+            self._seconds(replace(way, compile=True))
+        except (RuntimeError, OSError, ImportError):
+            return []
+        return [replace(way, compile=True)]
 
     def quickest(self, ways: list[Kernels]) -> Kernels:
         """The way of the least median time; each is tried in turn, so that a busy moment hits all alike.
 
-        A way that waits for other programs every second time is slow, however quick it is between. The first pass of a
-        turn does not count: a changed number of threads is a new team of them.
+        A way that waits for other programs every second time is slow, however quick it is between; one that leaves
+        cores idle has to be much quicker, for they wait no longer than a moment mostly. The first pass of a turn does
+        not count: a changed number of threads is a new team of them.
         """
         first = [self._seconds(way) for way in ways]  # this warms up; a hopeless way is seen even so
         hopeful = [i for i, seconds in enumerate(first) if seconds < HOPELESS * min(first)]
@@ -150,20 +171,24 @@ class _Layer:
             tried[i] += [self._seconds(ways[i]) for _ in range(TURN)][1:]
             if time.perf_counter() > ends and all(tried.values()):
                 break
-        return ways[min(hopeful, key=lambda i: statistics.median(tried[i]))]
+        self.least_s |= {ways[i]: min(seconds) for i, seconds in tried.items()}
+        most = max(way.threads * way.lanes for way in ways)
+        idle = [IDLE if way.threads * way.lanes < most else 1.0 for way in ways]
+        return ways[min(hopeful, key=lambda i: idle[i] * statistics.median(tried[i]))]
 
     def _seconds(self, way: Kernels) -> float:
         """One pass forward and backward."""
         with computing(way):
-            apply(replace(way, compile=False), self.model)
+            apply(way, self.model)
             reading = self.model.reading(self.stack, self.tokens, None, None, None)
             self.stack.place(reading, None)
             width = self.model.architecture.stacks[0].hidden
             x_BTD = torch.ones(*self.tokens.shape, int(width), dtype=DTYPES[way.dtype], device=self.tokens.device)
 
             def one(part_BTD: Tensor) -> None:
-                y_BTD: Tensor = self.block(part_BTD, reading)
-                torch.autograd.grad(y_BTD.sum(), self.weights, allow_unused=True)
+                part_BTD = part_BTD.detach().requires_grad_()
+                y_BTD = runner(reading)(self.block, part_BTD, reading)
+                torch.autograd.grad(y_BTD.sum(), [part_BTD, *self.weights], allow_unused=True)
 
             lanes = self.lanes.setdefault((way.lanes, way.threads), Lanes(way.lanes, way.threads))
             settled(self.tokens.device)

@@ -98,7 +98,7 @@ class Inference(Asked):
     input: Number = 1024
     output: Number = 256
     weights: OptionalName = ""
-    cache: Stored = "bf16"
+    cache: OptionalName = ""
     runtime: Runtime = ""
     concurrency: Number | None = None
     chunk: Number | None = None

@@ -59,10 +59,10 @@ HELD_OUT = (
     f"{LLAMA},layers=2,hidden=256,heads=8,kv_heads=2,ffn=640,vocab=4096",
 )
 CONTEXTS = (24, 480, 1440)  # tokens in view of the first that is written
-BATCHES = ((16, 128), (3, 320))  # sequences, and tokens of each: apart in length, which tells attention from the rest
-HELD_OUT_CONTEXTS, HELD_OUT_BATCHES = (160, 960), ((16, 128), (8, 192))
-FITTED_S, HELD_OUT_S = 26.0, 11.0  # seconds for each, as whole rounds; one is always taken
-READ_TIMES = 4  # in a round of steps
+BATCHES = ((16, 128), (2, 320))  # sequences, and tokens of each: apart in length, which tells attention from the rest
+HELD_OUT_CONTEXTS, HELD_OUT_BATCHES = (160, 960), ((16, 128), (4, 192))
+MEASURED_S = 40.0  # for all models, as whole rounds; one is always taken
+READ_TIMES = 10  # in a round of steps
 PROBED = (FITTED[1], FITTED[3])
 NOISY = 1.5  # a median so many times the least tells of a busy machine
 Told = Callable[[str, float], None]
@@ -93,10 +93,12 @@ def calibrate_machine(
     fixed = {"threads": 1, "lanes": 1} if used == 1 else {}
     kernels = training_kernels([find_model(m).described() for m in PROBED], *BATCHES[0], device, **fixed)
     lab = _Lab(kernels=kernels, threads=used, device=device, told=told)
-    seen = lab.timed(FITTED, CONTEXTS, BATCHES, FITTED_S)
+    seen, unseen = lab.timed(
+        _Set(models=FITTED, contexts=CONTEXTS, batches=BATCHES),
+        _Set(models=HELD_OUT, contexts=HELD_OUT_CONTEXTS, batches=HELD_OUT_BATCHES),
+    )
     here = _accelerator(reached, joined, used)
     serving, training = _fitted(here, seen, reached, joined, kernels)
-    unseen = lab.timed(HELD_OUT, HELD_OUT_CONTEXTS, HELD_OUT_BATCHES, HELD_OUT_S)
     checks = _checks(here, unseen, serving, training, kernels)
     write_machine(path, here, kernels.to_dict(), _as_written(serving, WEIGHTS), _as_written(training, kernels.dtype))
     noise = sorted(t.spread for t in (*seen, *unseen))[-1 - len(seen) // 10]
@@ -120,6 +122,25 @@ def calibrate_machine(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _Set:
+    """Models, the contexts that they write after, and the batches (sequences, tokens of each) that they learn from."""
+
+    models: Sequence[str]
+    contexts: Sequence[int]
+    batches: Sequence[tuple[int, int]]
+
+    @property
+    def reads(self) -> list[tuple[str, int, int]]:
+        """Each model after each context, as (model, sequences, tokens)."""
+        return [(name, 1, context) for name in self.models for context in self.contexts]
+
+    @property
+    def steps(self) -> list[tuple[str, int, int]]:
+        """Each model on each batch."""
+        return [(name, *batch) for name in self.models for batch in self.batches]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Lab:
     """How the lab computes while it is measured, and who hears of it."""
 
@@ -128,28 +149,24 @@ class _Lab:
     device: torch.device
     told: Told
 
-    def timed(
-        self,
-        models: Sequence[str],
-        contexts: Sequence[int],
-        batches: Sequence[tuple[int, int]],
-        budget_s: float,
-    ) -> list[Timed]:
-        """Tokens, prompts and steps of these models; all take turns."""
+    def timed(self, *sets: _Set) -> list[list[Timed]]:
+        """Tokens, prompts and steps of each set; all take turns, so that the machine's moments are the same for all."""
         from deepwide.lab.measure import Reading, Stepping, in_turn, woven
         from deepwide.lab.network import build
 
-        built = {name: build(find_model(name).described(), device=self.device) for name in models}
-        reads = [(name, 1, context) for name in models for context in contexts]
-        steps = [(name, *batch) for name in models for batch in batches]
-        reading = [Reading(built[name], context, self.threads) for name, _, context in reads]
-        stepping = [Stepping(built[name], batch, tokens, self.kernels) for name, batch, tokens in steps]
-        tasks: list[Reading | Stepping] = [*reading, *stepping]
-        taken = in_turn(woven(reading, stepping, READ_TIMES), budget_s, lambda share: self.told("models", share))
+        built = {name: build(find_model(name).described(), device=self.device) for s in sets for name in s.models}
+        reading = {of: Reading(built[of[0]], of[2], self.threads) for s in sets for of in s.reads}
+        stepping = {of: Stepping(built[of[0]], *of[1:], self.kernels) for s in sets for of in s.steps}
+        tasks = woven([*reading.values()], [*stepping.values()], READ_TIMES)
+        taken = in_turn(tasks, MEASURED_S, lambda share: self.told("models", share))
         return [
-            Timed(what=what, model=name, batch=batch, tokens=tokens, seconds=each.seconds, spread=each.spread)
-            for (name, batch, tokens), task in zip([*reads, *steps], tasks, strict=True)
-            for what, each in taken[task].items()
+            [
+                Timed(what=what, model=name, batch=batch, tokens=tokens, seconds=each.seconds, spread=each.spread)
+                for ways, of_set in ((reading, s.reads), (stepping, s.steps))
+                for name, batch, tokens in of_set
+                for what, each in taken[ways[name, batch, tokens]].items()
+            ]
+            for s in sets
         ]
 
 

@@ -58,7 +58,7 @@ def of_serving(
 
     shipped = profile(runtime, device.name, WEIGHTS)
     by: Profile = replace(shipped, constants=constants, chunk=CHUNK, captured_context=WITHOUT_END)
-    on = serving_engine(device, by, weights=WEIGHTS)
+    on = serving_engine(device, by, weights=WEIGHTS, cache=WEIGHTS)
     found = []
     for each in timed:
         model = known(each.model)
@@ -94,7 +94,7 @@ def roofline_training(constants: TrainingConstants) -> TrainingConstants:
     """The machine's own rates, every element moved once, and nothing that an engine adds."""
     whole = ("compute_efficiency", "head_efficiency", "attention_efficiency", "memory_efficiency")
     once = ("elementwise_passes", "loss_passes", "optimizer_passes", "orthogonal_efficiency")
-    none = ("layer_s", "rms_norm_s", "step_s", "micro_batch_s", "score_passes")
+    none = ("layer_s", "rms_norm_s", "rms_passes", "step_s", "micro_batch_s", "score_passes")
     return replace(constants, **dict.fromkeys((*whole, *once), 1.0), **dict.fromkeys(none, 0.0))
 
 

@@ -37,19 +37,24 @@ def gradient_flow(answer: Gradients) -> Figure:
 
 
 def _line(flow: Flow, moment: Moment, first: bool) -> Any:
-    gone = sum(layer.weights == 0 for layer in moment.layers)
-    name = theme.label(f"{flow.label} (0 in fp32)" if gone == len(moment.layers) else flow.label)
     return theme.graph_objects().Scatter(
         x=[layer.layer for layer in moment.layers],
         y=[layer.weights or None for layer in moment.layers],
         mode="lines",
-        name=name,
+        name=theme.label(f"{flow.label}{_remark(flow, moment)}"),
         legendgroup=flow.label,
         showlegend=first,
         line={"color": COLOURS[flow.norm], "width": 2, "dash": "solid" if flow.residual else "dot"},
         hovertext=[theme.lines(flow.label, f"layer {x.layer}: {x.weights:.3g}") for x in moment.layers],
         hoverinfo="text",
     )
+
+
+def _remark(flow: Flow, moment: Moment) -> str:
+    """Why a line is not to be seen, in one of the panels or in all."""
+    if all(layer.weights == 0 for layer in moment.layers):
+        return " (0 in fp32)"
+    return " (diverged)" if flow.diverged else ""
 
 
 def power(value: float) -> str:

@@ -120,7 +120,8 @@ def _kernels(shape: Shape, asked: Asked) -> dict[str, Any]:
         if name not in CHOSEN:
             raise BadInput(f"sweep has no option {name!r}{did_you_mean(name, CHOSEN)}; it takes {', '.join(CHOSEN)}")
     model = build(find_model(shape.model).described(), seed=0)
-    return probed(model, asked.batch, asked.context, **asked.kernels, threads=1, lanes=1).to_dict()
+    steps = asked.tokens // (asked.batch * asked.context)
+    return probed(model, asked.batch, asked.context, steps, **asked.kernels, threads=1, lanes=1).to_dict()
 
 
 def new_folder(root: Path, name: str) -> Path:

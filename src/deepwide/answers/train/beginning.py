@@ -23,10 +23,11 @@ if TYPE_CHECKING:
     from deepwide.lab.distributed import Layout, Team
     from deepwide.lab.kernels import Kernels
     from deepwide.lab.network import Transformer
+    from deepwide.lab.training import Recipe
 
 SHOWN_SIZES = ("layers", "hidden", "heads", "kv_heads", "head_dim", "ffn", "vocab", "experts", "active_experts")
 KERNELS = ("dtype", "matmul", "attention", "compile", "threads", "lanes")
-DECISIVE = frozenset(KERNELS) - {"compile"}  # which is never chosen, so that it may be left out
+DECISIVE = frozenset(KERNELS) - {"compile"}  # where all of these are given, nothing is tried
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +77,8 @@ def begin(
         own = learner(origin, manifest, chosen.recipe, folder, device=team.device, known=known)
         model: Any = own.model
         _check_context(model, chosen)
-        kernels = _kernels(team, model, chosen, how.kernels)
+        fixed = how.kernels if origin.plain else {"compile": False, **how.kernels}
+        kernels = _kernels(team, model, chosen.recipe, fixed)
         run = create(folder, how.name, {**manifest, "kernels": kernels.to_dict()}) if team.leader else None
         session = Session(team=team, run=run, setting=chosen, learner=own, origin=origin, kernels=kernels)
         return carried_out(replace(session, watch=how.watch, sample=how.sample))
@@ -104,20 +106,21 @@ def _check_context(model: Transformer, chosen: Setting) -> None:
         raise BadInput(f"context={context} exceeds the {model.longest} tokens that there are positions for")
 
 
-def _kernels(team: Team, model: Transformer, chosen: Setting, fixed: Mapping[str, Any]) -> Kernels:
+def _kernels(team: Team, model: Transformer, recipe: Recipe, fixed: Mapping[str, Any]) -> Kernels:
     """The quickest way to compute, the same for all processes; several on a machine share its cores."""
     from deepwide.lab.kernels import Kernels, checked, probed
     from deepwide.lab.store.environment import cores
 
     if team.mesh is None and fixed.keys() >= DECISIVE:  # nothing is left to be tried
         return checked(Kernels(**fixed))
+    batch, context, pieces = recipe.batch // recipe.accumulate, recipe.context, recipe.accumulate
     if team.mesh is None:
-        return probed(model, chosen.recipe.batch, chosen.recipe.context, **fixed)
+        return probed(model, batch, context, recipe.total_steps * pieces, **fixed)
     if fixed.get("compile") or fixed.get("lanes", 1) != 1:
         raise BadInput("compile and lanes are for one process; leave them out where torchrun starts several")
     own = max(1, cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
     alone = {"threads": own, **fixed, "lanes": 1}
-    found = probed(model, chosen.recipe.batch, chosen.recipe.context, **alone) if team.leader else Kernels()
+    found = probed(model, batch, context, **alone) if team.leader else Kernels()
     return Kernels(**team.shared(found.to_dict()))
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 LAYER_CALLS = 45  # operations that the lab launches for one layer forward
 STEP_CALLS = 400  # and once a step: the loss, clipping, the optimiser
+COMPILED = 0.75  # of a step, where layers are compiled: 0.67 to 0.85 from 1 to 32 layers on a processor (notes/LOG.md)
 SPREAD = 2.0  # nine of ten runs are expected within this factor, as long as nothing was fitted to this machine
 # Of a plain loop on one device: plausible shares of what was measured, fitted to no shape.
 CONSTANTS = TrainingConstants(
@@ -92,7 +93,7 @@ def expected(model: Model, recipe: Recipe, kernels: Kernels, speeds: Speeds) -> 
     )
     plan = Plan(micro_batch=recipe.batch // recipe.accumulate)
     driven, spread = _calibrated(recipe, kernels) or (_engine(recipe, kernels, speeds), SPREAD)
-    step_s = float(step_time(job, plan, driven).step_s)
+    step_s = float(step_time(job, plan, driven).step_s) * (COMPILED if kernels.compile else 1.0)
     work = Pass(tokens=recipe.context, batch=recipe.batch)
     flops = float(forward_flops(model.ledger, work) + backward_flops(model.ledger, work))
     return Expected(
@@ -107,9 +108,12 @@ def expected(model: Model, recipe: Recipe, kernels: Kernels, speeds: Speeds) -> 
 
 
 def _calibrated(recipe: Recipe, kernels: Kernels) -> tuple[Engine, float] | None:
-    """This machine as it was calibrated, and the range found then; None where it was not, or for other kernels."""
+    """This machine as it was calibrated, and the range found then; None where it was not, or for other kernels.
+
+    It is calibrated with layers that are not compiled.
+    """
     found = calibrated()
-    if found is None or found.kernels != kernels.to_dict():
+    if found is None or found.kernels != {**kernels.to_dict(), "compile": False}:
         return None
     constants = _of_optimizer(found.training.constants, recipe)
     return engine(found.accelerator, constants, found.training.format), math.exp(found.training.spread)

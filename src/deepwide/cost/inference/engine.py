@@ -89,12 +89,17 @@ def usual_weights(accelerator: Accelerator) -> str:
     return accelerator.usual.weights if accelerator.usual else "bf16"
 
 
+def usual_cache(accelerator: Accelerator) -> str:
+    """How keys and values are kept on it, unless told otherwise: in 16 bits; by the lab, as its weights are."""
+    return accelerator.usual.weights if accelerator.usual else "bf16"
+
+
 def engine(
     accelerator: Accelerator,
     by: Profile,
     *,
     weights: str | Precision | GgufMix = "bf16",
-    cache: str = "bf16",
+    cache: str = "",
     devices: int = 1,
 ) -> Engine:
     """The accelerator as a profile says that it is driven; `devices` of them share the work of one model."""
@@ -115,7 +120,7 @@ def engine(
         network=network(accelerator, constants, devices),
         how=how,
         element_bytes=element_bytes if own_rate else 2.0,
-        cache_bytes=float(cache_bits(cache)) / 8,
+        cache_bytes=float(cache_bits(cache or usual_cache(accelerator))) / 8,
         profile=by,
         near_bytes_per_s=accelerator.near_bytes_per_s,
         bandwidth_bytes_per_s=accelerator.bandwidth_bytes_per_s,

@@ -127,7 +127,8 @@ def _product_s(op: Op, weight: Weight | None, work: Work, on: Engine) -> tuple[N
     whole = rounded_up(k, TILE) * rounded_up(n, TILE) if tiled else k * n
     flops = 2 * rows * op.active * whole
     reading: Real = held_bytes / under.bytes_per_s
-    return op.repeat, reading, roofline_s(flops, held_bytes + passing_bytes, under) - reading
+    packing = on.constants.packing_passes * reading if work.prompt else 0.0
+    return op.repeat, reading, roofline_s(flops, held_bytes + passing_bytes, under) + packing - reading
 
 
 def _touched(op: Op, weight: Weight | None, rows: Num) -> Real:
@@ -168,7 +169,7 @@ def _streamed_s(op: Op, work: Work, on: Engine) -> Real:
         return 0.0
     rows = work.batch * work.logits if op.part == "head" else work.rows
     passes = NORM_PASSES if op.kind == "norm" else (op.k + 1) / work.tp
-    moved_bytes = rows * op.active * op.n * passes * ELEMENT_BYTES
+    moved_bytes = rows * op.active * op.n * passes * on.constants.elementwise_passes * ELEMENT_BYTES
     time: Real = moved_bytes / on.sixteen.bytes_per_s
     return time
 

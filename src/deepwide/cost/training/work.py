@@ -147,7 +147,8 @@ def _streamed_s(op: Op, rows: Real, plan: Plan, engine: Engine) -> Real:
     cut = plan.tp if op.kind == "activation" or plan.sequence_parallel else 1
     elements = rows * op.active * op.n * (op.k + 1) / cut
     c = engine.constants
-    time: Real = elements * c.element_bytes * c.elementwise_passes / engine.head.bytes_per_s
+    passes = c.elementwise_passes + c.rms_passes if is_rms(op) else c.elementwise_passes
+    time: Real = elements * c.element_bytes * passes / engine.head.bytes_per_s
     return time
 
 

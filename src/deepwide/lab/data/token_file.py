@@ -12,9 +12,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,10 +20,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deepwide.lab.store.files import json_bytes, json_table, replace_whole, written
+from deepwide.lab.store.files import json_bytes, json_table, replace_whole, sweep_parts, written
 
 FORMAT = 1
-STALE_S = 86_400.0  # a part that nobody has finished for so long belongs to a process that was killed
 WAY_OUT = "make room, or choose another place"
 Stream = Iterator[tuple[NDArray[Any], int]]  # tokens, and the bytes of text that they stand for
 
@@ -59,7 +56,7 @@ def write(
     """Makes the file from the tokens of the two sides, and the description beside it."""
     with written(folder, WAY_OUT):
         folder.mkdir(parents=True, exist_ok=True)
-        _sweep(folder)
+        sweep_parts(folder, ".tokens-*.part")
         totals = _write_whole(folder, _tokens(folder, key), dtype, sides)
         replace_whole(_about(folder, key), json_bytes({**about, "format": FORMAT, "tokens": asdict(totals)}))
     return totals
@@ -118,14 +115,6 @@ def _copied(side: Stream, put: Callable[[NDArray[Any]], None]) -> tuple[int, int
         tokens += len(part)
         text_bytes += size_bytes
     return tokens, text_bytes
-
-
-def _sweep(folder: Path) -> None:
-    """Removes the parts that killed processes left."""
-    for part in folder.glob(".tokens-*.part"):
-        with suppress(OSError):
-            if time.time() - part.stat().st_mtime > STALE_S:
-                part.unlink()
 
 
 def _tokens(folder: Path, key: str) -> Path:

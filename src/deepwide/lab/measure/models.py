@@ -18,9 +18,9 @@ from deepwide.lab.training import Recipe, train
 from deepwide.lab.training.objective import Batch, next_token
 from deepwide.lab.training.worker import Alone
 
-TOKENS = 12  # written in a turn
+TOKENS = 4  # written in a turn: few, so that each of many turns meets another moment of the machine
 WARM_TOKENS = 3  # after the prompt that do not count: caches fill
-TURNS = 5  # until the prompt is read again
+TURNS = 10  # until the prompt is read again
 STEPS = 3  # taken in a turn, the first of which warms up
 SEED = 0
 

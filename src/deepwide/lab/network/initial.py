@@ -64,7 +64,9 @@ def _stds(model: Transformer) -> dict[int, float]:
         start = _size(stack.inputs, shared, _size(model.embedding, shared))
         for block in stack.blocks:
             assert isinstance(block, Block)
-            for step in block.steps if any(step.residual for step in block.steps) else ():
+            for step in block.steps:
+                if not step.residual:
+                    continue
                 added = (start if _reads_norm(block, step) else 1.0) / math.sqrt(stack.branches)
                 stds |= {id(end): added / math.sqrt(_inputs(end)) for end in _ends(block, step)}
     return stds

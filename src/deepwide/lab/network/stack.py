@@ -62,7 +62,7 @@ class StackOfBlocks(nn.Module):
 
     def forward(self, x_BTD: Tensor, reading: Reading) -> Tensor:
         """[B, T, D] to [B, T, D]."""
-        run = _compiled() if reading.compiled and torch.is_grad_enabled() else _run
+        run = runner(reading)
         for block in self.blocks:
             x_BTD = run(block, x_BTD, reading)
         for name in self.after:
@@ -86,6 +86,11 @@ class StackOfBlocks(nn.Module):
             farthest, buckets = self.numerics.farthest, table.weight.shape[0]
             of_TS = relative_buckets(reading.queries[0], reading.keys[0], buckets, farthest, self.causal)
             reading.added = table(of_TS, reading.dtype).permute(2, 0, 1)[None]
+
+
+def runner(reading: Reading) -> Callable[[nn.Module, Tensor, Reading], Tensor]:
+    """How layers are run: compiled where the reading says so and gradients are wanted."""
+    return _compiled() if reading.compiled and torch.is_grad_enabled() else _run
 
 
 def _run(block: nn.Module, x_BTD: Tensor, reading: Reading) -> Tensor:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import stat
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from deepwide.errors import BadInput
 MOST_JSON_BYTES = 2**20  # a manifest is below 10 kB
 MOST_LEVELS = 20  # of tables in tables; a manifest has four
 LONGEST_SHOWN = 300
+STALE_S = 86_400.0  # a part that nobody has finished for so long belongs to a process that was killed
 
 
 def shown(path: str | Path) -> str:
@@ -47,6 +50,18 @@ def replace_whole(path: Path, content: bytes) -> None:
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+def sweep_parts(folder: Path, pattern: str) -> None:
+    """Removes the half-written files and folders of that pattern that killed processes left."""
+    for part in folder.glob(pattern):
+        with suppress(OSError):
+            if time.time() - part.lstat().st_mtime <= STALE_S:
+                continue
+            if part.is_dir() and not part.is_symlink():
+                shutil.rmtree(part)
+            else:
+                part.unlink()
 
 
 def json_bytes(table: Mapping[str, Any]) -> bytes:

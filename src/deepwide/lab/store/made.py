@@ -10,7 +10,7 @@ from typing import Any
 
 from deepwide.errors import BadInput
 from deepwide.lab.store.environment import environment
-from deepwide.lab.store.files import json_bytes, plain, replace_whole, shown, written
+from deepwide.lab.store.files import json_bytes, plain, replace_whole, shown, sweep_parts, written
 from deepwide.lab.store.folder import Run, now, open_run
 from deepwide.lab.store.index import update_index
 from deepwide.lab.store.names import MANIFEST, root_folder, safe_name
@@ -40,6 +40,7 @@ def keep_whole(root: str | Path | None, name: str, manifest: Mapping[str, Any], 
     whole = checked({"environment": environment(), **plain(manifest), "created": now(), "finished": now()})
     with written(folder / name):
         folder.mkdir(parents=True, exist_ok=True)
+        sweep_parts(folder, ".*.part")
         shutil.rmtree(part, ignore_errors=True)  # of a process of this number that was killed
         try:
             part.mkdir()
