@@ -35,7 +35,7 @@ TURN = 3  # passes of a way, one after the other
 IDLE = 1.2  # so many times quicker must be what leaves cores idle: a neighbour's moment is not the whole run
 HOPELESS = 5.0  # so many times slower than the quickest at the first try, and a way is not tried again
 PROBE_FLOPS = 4e9  # of one try: larger models are tried on fewer tokens
-LONG_RUN_S = 120.0  # that its layers would take: compiling them, about ten seconds, is then won back
+LONG_RUN_S = 120.0  # that its layers would take: compiling them, 7 to 25 seconds, is then won back
 LONGEST_PROBE = 2048  # tokens: the scores of attention grow with their square
 
 
