@@ -8,14 +8,13 @@ the data are the same in both.
 
 from __future__ import annotations
 
-import argparse
 import statistics
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from seeds import KERNELS, finished, interval
+from seeds import KERNELS, finished, interval, options
 
 from deepwide.answers.distill import distill
 from deepwide.answers.train import train
@@ -45,9 +44,7 @@ WAYS = (
 
 def main() -> None:
     """Trains what is missing, and prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--root", required=True)
-    parser.add_argument("--seeds", type=int, default=3, choices=range(2, 33), metavar="N")
+    parser = options(__doc__)
     parser.add_argument("--batch", type=int, default=4)
     asked = parser.parse_args()
     root, batch, seeds = asked.root, asked.batch, range(asked.seeds)

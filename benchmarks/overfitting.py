@@ -9,14 +9,13 @@ the text trained on. What lies in DIR already is not trained again.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import statistics
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from seeds import KERNELS, finished, interval
+from seeds import KERNELS, finished, interval, options
 
 from deepwide.answers.models import find_model
 from deepwide.answers.train import train
@@ -35,9 +34,7 @@ QUIET: dict[str, Any] = {"sample": False, "evaluate_every": 0}
 
 def main() -> None:
     """Trains what is missing, and prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--root", required=True)
-    parser.add_argument("--seeds", type=int, default=3, choices=range(2, 33), metavar="N")
+    parser = options(__doc__)
     parser.add_argument("--tokens", type=int, default=300_000)
     asked = parser.parse_args()
     root, folders = asked.root, texts(Path(asked.root) / "asyncio")

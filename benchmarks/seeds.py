@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import statistics
 from collections.abc import Callable
 from math import sqrt
@@ -15,6 +16,14 @@ from deepwide.lab.store import RunSummary, run_names
 
 SURE = 0.95
 KERNELS: dict[str, Any] = {"dtype": "fp32", "matmul": "default", "attention": "bmm", "threads": 1, "lanes": 1}
+
+
+def options(doc: str | None) -> argparse.ArgumentParser:
+    """Where the runs lie, and how many seeds each has: two at least, or there is no interval."""
+    parser = argparse.ArgumentParser(description=doc)
+    parser.add_argument("--root", required=True)
+    parser.add_argument("--seeds", type=int, default=3, choices=range(2, 33), metavar="N")
+    return parser
 
 
 def finished(root: str, name: str, begin: Callable[[str], object]) -> RunSummary:

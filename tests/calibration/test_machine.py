@@ -43,8 +43,11 @@ TRUE_SERVING = replace(
     elementwise_passes=32.0,
     packing_passes=4.0,
     request_s=2e-3,
+    memory_efficiency=0.8,
 )
-TRUE_TRAINING = replace(TRAINING, compute_efficiency=0.6, layer_s=3e-4, rms_passes=15.0, orthogonal_efficiency=0.7)
+TRUE_TRAINING = replace(
+    TRAINING, compute_efficiency=0.6, layer_s=3e-4, score_passes=9.0, rms_passes=15.0, orthogonal_efficiency=0.7
+)
 WRITING, STEPPING = ("decode", "prefill"), ("step",)
 
 

@@ -44,7 +44,10 @@ KEPT = ("resumed", "root", "as_json", "engine", "workers", "address", "html", "r
 @click.option("--matmul", help="default or onednn.")
 @click.option("--attention", help="sdpa or bmm.")
 @click.option(
-    "--compile/--no-compile", "compile_", default=None, help="Compile layers: ten seconds a trial, then quicker."
+    "--compile/--no-compile",
+    "compile_",
+    default=None,
+    help="Compile layers: ten seconds a trial, then quicker.  [default: tried for trials of minutes]",
 )
 @click.option("--engine", type=click.Choice(["local", "ray"]), default="local", show_default=True)
 @click.option("--workers", type=int, help="Trials at once, one thread each.  [default: one for each core]")
