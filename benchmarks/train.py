@@ -1,6 +1,6 @@
 """Tokens a second of the lab's training loop beside Hugging Face's Trainer: one model, one text, one run.
 
-    python benchmarks/train.py [--rounds 5] [--steps 40] [--tokens 500000] [--compile]
+    python benchmarks/train.py [--rounds 5] [--steps 40] [--tokens 500000] [--no-compile]
 
 Both train the same Llama from the same weights on the same windows of the standard library's source, with AdamW, the
 same schedule and clipping. Each way takes its turn, round after round, so that a busy moment hits all alike; a way's
@@ -20,6 +20,7 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -36,6 +37,7 @@ from deepwide.lab.kernels import Kernels, apply, computing, probed
 from deepwide.lab.lanes import Lanes
 from deepwide.lab.machine import speeds
 from deepwide.lab.network import Transformer, build
+from deepwide.lab.network.attend import KERNELS
 from deepwide.lab.store.environment import cores
 from deepwide.lab.training import Alone, Recipe, mean_loss, next_token
 from deepwide.lab.training import train as loop
@@ -191,17 +193,14 @@ def ways(corpus: Corpus, compiled: bool) -> dict[str, Callable[[int], tuple[list
     """Every setting of either program that takes part."""
     chosen = probed(fresh(0), BATCH, CONTEXT)
     own = {f"deepwide {told(chosen)}": chosen}
-    if compiled:
-        for lanes, threads in ((1, cores()), (cores(), 1)):
-            way = replace(chosen, compile=True, attention="sdpa", lanes=lanes, threads=threads)
-            own[f"deepwide {told(way)}"] = way
+    shared = dict.fromkeys(((1, cores()), (cores(), 1)))
+    for attention, (lanes, threads) in product(KERNELS, shared) if compiled else ():
+        way = replace(chosen, compile=True, attention=attention, lanes=lanes, threads=threads)
+        own[f"deepwide {told(way)}"] = way
     found = {name: (lambda steps, k=k: ours(k, corpus, steps)) for name, k in own.items()}
-    for attention in ("sdpa", "eager"):
-        for bf16 in (False, True):
-            name = f"Trainer {'bf16' if bf16 else 'fp32'} {attention}"
-            found[name] = lambda steps, a=attention, b=bf16: theirs(a, b, False, corpus, steps)
-    if compiled:
-        found["Trainer fp32 sdpa torch_compile"] = lambda steps: theirs("sdpa", False, True, corpus, steps)
+    for compiles, attention, bf16 in product((False, True) if compiled else (False,), ("sdpa", "eager"), (False, True)):
+        name = f"Trainer {'bf16' if bf16 else 'fp32'} {attention}{' compiled' if compiles else ''}"
+        found[name] = lambda steps, a=attention, b=bf16, c=compiles: theirs(a, b, c, corpus, steps)
     return found | {ALONE: products}
 
 
@@ -256,13 +255,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--tokens", type=int, default=500_000)
-    parser.add_argument("--compile", action="store_true", help="let compiled settings of both take part")
+    parser.add_argument("--no-compile", action="store_true", help="leave out what needs a C++ compiler, of both")
     asked = parser.parse_args()
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     corpus = prepare(folder=Path(tempfile.gettempdir()) / "deepwide-benchmark")
     print(f"{SHAPE}, batch {BATCH} of {CONTEXT}; {cores()} cores, torch {torch.__version__}")
-    found = ways(corpus, asked.compile)
+    found = ways(corpus, not asked.no_compile)
     reached = race(found, asked.rounds, asked.steps + WARM)
     best = {
         who: max((n for n in reached if n.startswith(who)), key=lambda n: reached[n]) for who in ("deepwide", "Trainer")

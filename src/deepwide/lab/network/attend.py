@@ -7,7 +7,6 @@ small products. Shapes: B batch, H heads, K heads of keys and values, T queries,
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -31,18 +30,12 @@ def plain(q_BHTA: Tensor, k_BKSA: Tensor, v_BKSA: Tensor, bias: Tensor | None, c
     stacked = (q_BHTA * scale).reshape(B * K, H // K * T, A)
     scores = torch.bmm(stacked, k_BKSA.reshape(B * K, S, A).transpose(1, 2)).view(B, H, T, S)
     if causal:
-        bias = _future(T, scores.dtype, scores.device)
+        least = torch.finfo(scores.dtype).min
+        bias = torch.full((T, T), least, dtype=scores.dtype, device=scores.device).triu(1)  # later tokens are hidden
     if bias is not None:
         scores = scores + bias
     weights = torch.softmax(scores, dim=-1).view(B * K, H // K * T, S)
     return torch.bmm(weights, v_BKSA.reshape(B * K, S, -1)).view(B, H, T, -1)
-
-
-@lru_cache(maxsize=8)
-def _future(tokens: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """What is added to hide later tokens [T, T]: the least number above the diagonal, 0 elsewhere."""
-    with torch.inference_mode(False):
-        return torch.full((tokens, tokens), torch.finfo(dtype).min, dtype=dtype, device=device).triu(1)
 
 
 KERNELS: dict[str, Attend] = {"sdpa": fused, "bmm": plain}
