@@ -1,4 +1,4 @@
-"""What a training reads: functions of the seed and the step, cut for the objective, shared among ranks without loss."""
+"""What a training reads: functions of the seed and the step, cut for the objective."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from deepwide.errors import BadInput
 from deepwide.lab.data import Corpus, prepare
-from deepwide.lab.feed import Share, feed, pair_context
+from deepwide.lab.feed import feed, pair_context
 from deepwide.lab.training import Batch, Recipe
 from deepwide.lab.training.objective import IGNORED
 
@@ -59,16 +59,6 @@ def test_a_batch_is_a_function_of_the_seed_and_the_step(
     assert same(first.batches(3), again.batches(3))
     assert not same(first.batches(3), first.batches(4))
     assert not same(first.batches(3), feed(text, recipe_of(objective, seed=1)).batches(3))
-
-
-@pytest.mark.parametrize(("name", "objective"), CASES)
-def test_the_ranks_batches_one_below_the_other_are_that_of_one_process(
-    name: str, objective: str, request: pytest.FixtureRequest
-) -> None:
-    text: Corpus = request.getfixturevalue(name)
-    whole = tensors(feed(text, recipe_of(objective)).batches(2))
-    parts = [tensors(feed(text, recipe_of(objective), Share(rank=i, ranks=4)).batches(2)) for i in range(4)]
-    assert all(torch.equal(one, torch.cat(pieces)) for one, *pieces in zip(whole, *parts, strict=True))
 
 
 @pytest.mark.parametrize(("name", "objective"), CASES)

@@ -6,7 +6,6 @@ wire, then between the nodes, where every member of a node carries its own share
 n members, of which `near` share a node; M bytes are the whole message, as it is after a gather or before a scatter:
     all-gather, reduce-scatter    (near - 1) / near * M / W_near  +  (nodes - 1) / nodes * M / near / W_far
     all-reduce                    both of them                    Thakur, Rabenseifner, Gropp 2005, IJHPCA 19(1):49-66
-    all-to-all                    (near - 1) / n * M / W_near     +  (n - near) / n * M / W_far
     to experts                    see `dispatch_s`
     hops                          (near - 1) * a_near             +  log2(nodes) * a_far
 """
@@ -74,14 +73,6 @@ def reduce_scatter_s(message_bytes: Real, among: Group) -> Real:
 def all_reduce_s(message_bytes: Real, among: Group) -> Real:
     """Every member ends with the sum of the whole message."""
     return 2 * all_gather_s(message_bytes, among)
-
-
-def all_to_all_s(message_bytes: Real, among: Group) -> Real:
-    """Every member sends each other one its part of `message_bytes`."""
-    near, size, net = among.near, among.size, among.network
-    inside: Real = (near - 1) / size * message_bytes / net.near.bytes_per_s
-    outside: Real = (size - near) / size * message_bytes / net.far.bytes_per_s
-    return inside + outside + _hops_s(among)
 
 
 def dispatch_s(token_bytes: Real, copies: Num, among: Group) -> Real:

@@ -26,14 +26,6 @@ VALIDATION_SEED = 2**62  # of the masks that validation hides tokens by: the sam
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Share:
-    """Which rows of each batch this process reads: its rank among so many."""
-
-    rank: int = 0
-    ranks: int = 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Feed:
     """The batch of each step, and the batches of a validation."""
 
@@ -41,16 +33,15 @@ class Feed:
     validation: Callable[[], Iterator[Batch]]
 
 
-def feed(corpus: Corpus, recipe: Recipe, share: Share | None = None) -> Feed:
+def feed(corpus: Corpus, recipe: Recipe) -> Feed:
     """The batches that a recipe asks of a corpus."""
     if (corpus.kind == "pairs") and recipe.objective != "sequence":
         raise BadInput(f"data={corpus.source!r} holds pairs, which objective={recipe.objective!r} cannot learn")
-    share = share or Share()
     if recipe.objective == "next":
-        return _next(corpus, recipe, share)
+        return _next(corpus, recipe)
     if recipe.objective == "masked":
-        return _masked(corpus, recipe, share)
-    return _pairs(corpus, recipe, share) if corpus.kind == "pairs" else _continuations(corpus, recipe, share)
+        return _masked(corpus, recipe)
+    return _pairs(corpus, recipe) if corpus.kind == "pairs" else _continuations(corpus, recipe)
 
 
 def _limit(recipe: Recipe) -> int:
@@ -58,12 +49,11 @@ def _limit(recipe: Recipe) -> int:
     return max(1, -(-recipe.evaluation_windows // recipe.batch))
 
 
-def _next(corpus: Corpus, recipe: Recipe, share: Share) -> Feed:
+def _next(corpus: Corpus, recipe: Recipe) -> Feed:
     context, size = recipe.context, recipe.batch
 
     def at(step: int) -> Batch:
-        where = {"rank": share.rank, "ranks": share.ranks}
-        return next_token(batch(corpus.train, context=context, batch=size, seed=recipe.seed, step=step, **where))
+        return next_token(batch(corpus.train, context=context, batch=size, seed=recipe.seed, step=step))
 
     def validation() -> Iterator[Batch]:
         windows = validation_batches(corpus.validation, context=context, batch=size, limit=_limit(recipe))
@@ -72,15 +62,14 @@ def _next(corpus: Corpus, recipe: Recipe, share: Share) -> Feed:
     return Feed(batches=at, validation=validation)
 
 
-def _masked(corpus: Corpus, recipe: Recipe, share: Share) -> Feed:
+def _masked(corpus: Corpus, recipe: Recipe) -> Feed:
     context, size = recipe.context, recipe.batch
     mask, specials = corpus.tokenizer.special("mask"), corpus.tokenizer.special_ids
     hidden = partial(masked, mask=mask, vocab=corpus.vocab, specials=specials)
 
     def at(step: int) -> Batch:
-        seed, rank, ranks = recipe.seed, share.rank, share.ranks
-        rows = batch(corpus.train, context=context, batch=size, seed=seed, step=step, rank=rank, ranks=ranks)
-        tokens, targets = hidden(rows[:, :context], seed=seed, step=step, rank=rank, ranks=ranks)
+        rows = batch(corpus.train, context=context, batch=size, seed=recipe.seed, step=step)
+        tokens, targets = hidden(rows[:, :context], seed=recipe.seed, step=step)
         return batch_of(tokens=tokens, targets=targets)
 
     def validation() -> Iterator[Batch]:
@@ -92,13 +81,12 @@ def _masked(corpus: Corpus, recipe: Recipe, share: Share) -> Feed:
     return Feed(batches=at, validation=validation)
 
 
-def _pairs(corpus: Corpus, recipe: Recipe, share: Share) -> Feed:
+def _pairs(corpus: Corpus, recipe: Recipe) -> Feed:
     training = pairs_of(corpus.train, corpus.tokenizer)
     held_out = pairs_of(corpus.validation, corpus.tokenizer)
 
     def at(step: int) -> Batch:
-        where = {"rank": share.rank, "ranks": share.ranks}
-        return _paired(pair_batch(training, batch=recipe.batch, seed=recipe.seed, step=step, **where))
+        return _paired(pair_batch(training, batch=recipe.batch, seed=recipe.seed, step=step))
 
     def validation() -> Iterator[Batch]:
         return map(_paired, pair_validation_batches(held_out, batch=recipe.batch, limit=_limit(recipe)))
@@ -106,12 +94,11 @@ def _pairs(corpus: Corpus, recipe: Recipe, share: Share) -> Feed:
     return Feed(batches=at, validation=validation)
 
 
-def _continuations(corpus: Corpus, recipe: Recipe, share: Share) -> Feed:
+def _continuations(corpus: Corpus, recipe: Recipe) -> Feed:
     cut = {"source_context": recipe.context, "context": recipe.context, "start": corpus.tokenizer.special("start")}
 
     def at(step: int) -> Batch:
-        where = {"seed": recipe.seed, "step": step, "rank": share.rank, "ranks": share.ranks}
-        return _paired(continuation_batch(corpus.train, **cut, batch=recipe.batch, **where))
+        return _paired(continuation_batch(corpus.train, **cut, batch=recipe.batch, seed=recipe.seed, step=step))
 
     def validation() -> Iterator[Batch]:
         pieces = continuation_validation_batches(corpus.validation, **cut, batch=recipe.batch, limit=_limit(recipe))

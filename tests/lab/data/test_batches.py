@@ -47,17 +47,6 @@ def test_another_process_draws_the_same_batches():
     assert str([x.tolist(), inputs.tolist(), targets.tolist()]) == said.strip()
 
 
-@pytest.mark.parametrize("ranks", [2, 3, 4])
-def test_the_ranks_together_see_the_batch_of_one_process(ranks):
-    whole = batch(TOKENS, **SIZES, seed=1, step=5)
-    parts = [batch(TOKENS, **SIZES, seed=1, step=5, rank=rank, ranks=ranks) for rank in range(ranks)]
-    assert whole.tolist() == np.concatenate(parts).tolist()
-    kinds = {"mask": 9999, "vocab": 10_000, "seed": 1, "step": 5}
-    hidden = [masked(part, **kinds, rank=rank, ranks=ranks) for rank, part in enumerate(parts)]
-    for one, several in zip(masked(whole, **kinds), zip(*hidden, strict=True), strict=True):
-        assert one.tolist() == np.concatenate(several).tolist()
-
-
 @given(st.integers(2, 200), st.integers(1, 199), st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1))
 def test_windows_lie_within_the_text(length, context, seed, step):
     tokens = np.arange(length)
@@ -76,9 +65,7 @@ def test_windows_begin_everywhere_alike():
     assert abs(counts - 1200).max() < 5 * math.sqrt(1200)
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"batch": 0}, {"context": 0}, {"seed": -1}, {"step": 2**64}, {"ranks": 5}, {"rank": 1}, {"ranks": 0}]
-)
+@pytest.mark.parametrize("wrong", [{"batch": 0}, {"context": 0}, {"seed": -1}, {"step": 2**64}])
 def test_sizes_that_cannot_be_are_refused(wrong):
     with pytest.raises(BadInput):
         batch(TOKENS, **{**SIZES, "seed": 0, "step": 0, **wrong})

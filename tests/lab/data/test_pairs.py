@@ -60,14 +60,6 @@ def test_no_word_to_validate_on_is_trained_on(corpus):
     assert 2 == len(list(pair_validation_batches(validation, batch=64, limit=2)))
 
 
-def test_the_ranks_together_see_the_pairs_of_one_process(corpus):
-    pairs = pairs_of(corpus.train, corpus.tokenizer)
-    whole = pair_batch(pairs, batch=8, seed=1, step=2)
-    parts = [pair_batch(pairs, batch=8, seed=1, step=2, rank=rank, ranks=2) for rank in range(2)]
-    for one, several in zip(whole, zip(*parts, strict=True), strict=True):
-        assert one.tolist() == np.concatenate(several).tolist()
-
-
 def test_words_are_distinct_and_the_same_for_the_same_seed():
     task = task_of("copy:8")
     assert words(task, 0) == words(task, 0)

@@ -21,12 +21,10 @@ HIDDEN_SHARE, REPLACED_SHARE = 0.8, 0.1
 COUNTED_AT_ONCE = 2**22
 
 
-def batch(
-    tokens: NDArray[Any], *, context: int, batch: int, seed: int, step: int, rank: int = 0, ranks: int = 1
-) -> NDArray[np.int64]:
-    """Random windows [B / ranks, context + 1]; the ranks' rows one below the other are the batch of one process."""
+def batch(tokens: NDArray[Any], *, context: int, batch: int, seed: int, step: int) -> NDArray[np.int64]:
+    """Random windows [B, context + 1]."""
     _check(tokens, context)
-    raw = draws(seed, step, purpose="windows", rows=batch, columns=1, rank=rank, ranks=ranks)
+    raw = draws(seed, step, purpose="windows", rows=batch, columns=1)
     starts = (raw % np.uint64(len(tokens) - context)).astype(np.int64)
     return _windows(tokens, starts, context)
 
@@ -57,19 +55,17 @@ def masked(
     step: int,
     specials: Sequence[int] = (),
     share: float = MASKED_SHARE,
-    rank: int = 0,
-    ranks: int = 1,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """What a masked LM reads, and its targets [B, T]: the tokens hidden from it, −100 elsewhere.
 
     Each token but the special ones is chosen with this share, and at least one in a row, so that there is a loss; of
-    the chosen, 80% read as `mask`, 10% as any token, 10% as they are. `tokens_BT` are the rows of this rank.
+    the chosen, 80% read as `mask`, 10% as any token, 10% as they are.
     """
     if not 0 < share < 1 or not 0 <= mask < vocab:
         raise BadInput(f"share={share} must be between 0 and 1, and mask={mask} a token of vocab={vocab}")
     rows, columns = tokens_BT.shape
     hidden = {*specials, mask}
-    raw = draws(seed, step, purpose="masks", rows=rows * ranks, columns=3 * columns, rank=rank, ranks=ranks)
+    raw = draws(seed, step, purpose="masks", rows=rows, columns=3 * columns)
     choice_BT, fate_BT = shares(raw[:, :columns]), shares(raw[:, columns : 2 * columns])
     for number in hidden:
         choice_BT[tokens_BT == number] = math.inf

@@ -15,19 +15,15 @@ PURPOSES = {"windows": 1, "masks": 2, "words": 3}
 LARGEST = 2**64
 
 
-def draws(
-    seed: int, step: int, *, purpose: str, rows: int, columns: int, rank: int = 0, ranks: int = 1
-) -> NDArray[np.uint64]:
-    """Raw numbers [rows / ranks, columns]: the part of a rank in those of the whole batch."""
+def draws(seed: int, step: int, *, purpose: str, rows: int, columns: int) -> NDArray[np.uint64]:
+    """Raw numbers [rows, columns]."""
     if not 0 <= seed < LARGEST or not 0 <= step < LARGEST:
         raise BadInput(f"seed={seed} and step={step} must be whole numbers from 0 to 2**64 − 1")
-    if rows <= 0 or ranks <= 0 or rows % ranks or not 0 <= rank < ranks:
-        raise BadInput(f"batch={rows} must be a positive multiple of ranks={ranks}, and rank={rank} below that")
+    if rows <= 0:
+        raise BadInput(f"batch={rows} must be positive")
     key = np.array([seed, PURPOSES[purpose]], dtype=np.uint64)
     counter = np.array([0, 0, 0, step], dtype=np.uint64)
-    own = rows // ranks
-    drawn = np.random.Philox(key=key, counter=counter).random_raw(rows * columns).reshape(rows, columns)
-    return drawn[rank * own : (rank + 1) * own]
+    return np.random.Philox(key=key, counter=counter).random_raw(rows * columns).reshape(rows, columns)
 
 
 def shares(raw: NDArray[np.uint64]) -> NDArray[np.float64]:

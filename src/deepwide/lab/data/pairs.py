@@ -73,9 +73,9 @@ def pairs_of(tokens: NDArray[Any], tokenizer: Tokenizer) -> Pairs:
     )
 
 
-def pair_batch(pairs: Pairs, *, batch: int, seed: int, step: int, rank: int = 0, ranks: int = 1) -> PairBatch:
-    """Random pairs, B / ranks of them."""
-    raw = draws(seed, step, purpose="windows", rows=batch, columns=1, rank=rank, ranks=ranks)
+def pair_batch(pairs: Pairs, *, batch: int, seed: int, step: int) -> PairBatch:
+    """Random pairs."""
+    raw = draws(seed, step, purpose="windows", rows=batch, columns=1)
     return _padded(pairs, (raw[:, 0] % np.uint64(len(pairs))).astype(np.int64))
 
 
@@ -97,12 +97,10 @@ def continuation_batch(
     batch: int,
     seed: int,
     step: int,
-    rank: int = 0,
-    ranks: int = 1,
 ) -> PairBatch:
     """Random windows of running text: read `source_context` tokens, write the `context` tokens that follow."""
     window = _window(source_context, context)
-    rows = windows(tokens, context=window, batch=batch, seed=seed, step=step, rank=rank, ranks=ranks)
+    rows = windows(tokens, context=window, batch=batch, seed=seed, step=step)
     return _continued(rows, source_context, start)
 
 
