@@ -24,7 +24,7 @@ BODIES = "0.8M:16,5M:32"  # body parameters, and the width of a head
 COLOURS = ("#0b7285", "#c2255c", "#5f3dc4", "#e8590c")
 CONTEXTS = (16, 1000)
 BATCH, SEQUENCE = 16, 128
-BUDGET_S, READ_TIMES = 300.0, 14  # for all, as whole rounds, in each of which tokens are written so many times over
+BUDGET_S, READ_TIMES = 300.0, 14  # for all; in each round, tokens are written so many times over
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -61,10 +61,10 @@ HELD_OUT = (
 CONTEXTS = (24, 480, 1440)  # tokens in view of the first that is written
 BATCHES = ((16, 128), (2, 320))  # sequences, and tokens of each: apart in length, which tells attention from the rest
 HELD_OUT_CONTEXTS, HELD_OUT_BATCHES = (160, 960), ((16, 128), (4, 192))
-MEASURED_S = 40.0  # for all models, as whole rounds; one is always taken
+MEASURED_S = 40.0  # for all models; one whole round is always taken
 READ_TIMES = 10  # in a round of steps
 PROBED = (FITTED[1], FITTED[3])
-NOISY = 1.5  # a median so many times the least tells of a busy machine
+NOISY = 1.5  # an upper quartile so many times the lower tells of a busy machine
 Told = Callable[[str, float], None]
 
 
@@ -267,6 +267,6 @@ def _told(fit: Fitted) -> dict[str, Any]:
 def _notes(noise: float) -> Iterator[str]:
     if noise > NOISY:
         yield (
-            f"the machine was busy: one time in ten repeats within a factor of {noise:.2f} at best; calibrate again "
-            "when it is quiet"
+            f"the machine was busy: of one time in ten, the middle half spans a factor of {noise:.2f} or more; "
+            "calibrate again when it is quiet"
         )

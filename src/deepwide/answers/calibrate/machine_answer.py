@@ -40,7 +40,7 @@ class MachineCalibration(Answer):
     """The answer: what the machine reaches, what was fitted, and how well it predicts what it has not seen.
 
     coverage          share of the checks that lie within their interval
-    noise             median over least of repeated times, of the measurement that repeats worst but one in ten
+    noise             upper over lower quartile of repeated times, of the measurement that repeats worst but one in ten
     """
 
     name: str

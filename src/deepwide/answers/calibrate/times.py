@@ -32,7 +32,8 @@ class Timed:
 
     what              "decode" (a token), "prefill" (a prompt) or "step" (of training)
     batch, tokens     sequences, and tokens of each: those in view, of the prompt, or trained on
-    spread            the median over the least, which is `seconds`
+    seconds           the median of repeated times
+    spread            their upper quartile over the lower
     """
 
     what: str

@@ -1,7 +1,7 @@
 """What this machine does in a second: kernels alone, whole models as users run them, processes that talk.
 
-Nothing here predicts or fits. Times are the least of repetitions that take turns, so that a busy moment hits all alike
-and is left out.
+Nothing here predicts or fits. Times of models are medians of repetitions that take turns, so that a busy moment hits
+all alike; rates of kernels are the highest.
 """
 
 from deepwide.lab.measure.clock import Sample, in_turn, woven
