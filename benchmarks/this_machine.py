@@ -78,10 +78,11 @@ def predicted(model: str) -> dict[str, tuple[float, float, float]]:
     """The same times as `--on this` has them, with their intervals."""
     from deepwide.answers.inference import predict_inference
     from deepwide.answers.training import predict_training
+    from deepwide.lab.measure import WRITTEN
 
     found = {}
     for context in CONTEXTS:
-        told = predict_inference(model, on="this", input=context, output=12)
+        told = predict_inference(model, on="this", input=context, output=WRITTEN)
         key = "decode_s_per_token"
         found[f"token after {context}"] = (told.decode_s_per_token, told.low[key], told.high[key])
     plan = {"sequence": SEQUENCE, "global_batch": BATCH, "plan": f"micro_batch={BATCH}"}

@@ -204,7 +204,7 @@ def test_a_failure_leaves_the_old_profile(this: Path, monkeypatch: pytest.Monkey
         raise KeyboardInterrupt
 
     before = this.read_bytes()
-    monkeypatch.setattr(measure, "rates", interrupted)
+    monkeypatch.setattr(measure, "Bench", interrupted)
     with pytest.raises(KeyboardInterrupt):
         calibrating.calibrate_machine()
     assert before == this.read_bytes()

@@ -5,9 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+import pytest
+import torch
+
 from deepwide.answers.models import find_model
 from deepwide.lab.kernels import Kernels
-from deepwide.lab.measure import Reading, Stepping, in_turn, woven
+from deepwide.lab.measure import Bench, Reading, Sample, Stepping, in_turn, kernels, woven
 from deepwide.lab.measure.clock import sample
 from deepwide.lab.measure.models import TOKENS, TURNS
 from deepwide.lab.network import Transformer, build
@@ -17,9 +20,9 @@ def model_of(text: str = "like=llama,layers=1,hidden=32,heads=2,ffn=48,vocab=64,
     return build(find_model(text).described())
 
 
-def test_a_time_is_the_median_and_busy_moments_show_in_the_spread() -> None:
-    found = sample([2.0, 1.0, 90.0, 1.5, 8.0])
-    assert (2.0, 8.0 / 1.5, 5) == (found.seconds, found.spread, found.count)
+def test_a_time_is_the_mean_without_either_end_and_busy_moments_show_in_the_spread() -> None:
+    found = sample([2.0, 4.0] * 4 + [90.0, 0.1])
+    assert (3.0, 2.0, 10) == (found.seconds, found.spread, found.count)
     assert (3.0, 1.0, 1) == (sample([3.0]).seconds, sample([3.0]).spread, sample([3.0]).count)
 
 
@@ -59,6 +62,31 @@ def test_what_stands_several_times_in_a_round_has_as_many_turns() -> None:
     taken = in_turn(woven(tasks[:1], tasks[1:], 2), budget_s=1e-6)
     assert ["quick", "slow", "quick", "last"] == turns
     assert [(2, 2.0), (1, 2.0), (1, 4.0)] == [(taken[t]["it"].count, taken[t]["it"].seconds) for t in tasks]
+
+
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
+    small = kernels.Sizes(squares=(8, 16), width=16, streamed_bytes=(2**10, 2**13, 2**25))
+    monkeypatch.setattr(kernels, "PROCESSOR", small)
+    return Bench(1, torch.device("cpu"))
+
+
+def test_kernels_take_turns_among_other_tasks(bench: Bench) -> None:
+    taken = in_turn(bench.tasks, budget_s=1e-6)
+    assert {kernels.PASSES} == {samples["pass"].count for samples in taken.values()}
+    found = bench.rates(taken)
+    assert {"fp32", "bf16"} == set(found.peak_flops_per_s)
+    assert 0 < found.call_s < 1e-3
+    assert all(rate > 0 for _, rate in found.near_bytes_per_s)
+
+
+def test_rates_are_what_a_pass_did_over_its_time(bench: Bench) -> None:
+    a_second = {task: {"pass": Sample(seconds=1.0, spread=1.0, count=1)} for task in bench.tasks}
+    found = bench.rates(a_second)
+    assert {"fp32": 2 * 16**3, "bf16": 2 * 16**3} == found.peak_flops_per_s
+    assert 1 / kernels.SMALL_CALLS == found.call_s
+    # What is small is read until 16 MiB have come; what is large, once. More bytes never come faster.
+    assert ((2.0**10, 2.0**25), (2.0**25, 2.0**25)) == found.near_bytes_per_s
 
 
 def test_a_reader_goes_on_from_turn_to_turn_and_begins_anew_after_a_few() -> None:

@@ -62,7 +62,7 @@ CONTEXTS = (24, 480, 1440)  # tokens in view of the first that is written
 BATCHES = ((16, 128), (2, 320))  # sequences, and tokens of each: apart in length, which tells attention from the rest
 HELD_OUT_CONTEXTS, HELD_OUT_BATCHES = (160, 960), ((16, 128), (4, 192))
 MEASURED_S = 40.0  # for all models; one whole round is always taken
-READ_TIMES = 10  # in a round of steps
+READ_TIMES = 8  # that tokens are written, and kernels run, in a round of steps
 PROBED = (FITTED[1], FITTED[3])
 NOISY = 1.5  # an upper quartile so many times the lower tells of a busy machine
 Told = Callable[[str, float], None]
@@ -80,20 +80,19 @@ def calibrate_machine(
     need_lab()
     need_scipy()
     from deepwide.lab.device import usual_device
-    from deepwide.lab.measure import exchange, rates, training_kernels
+    from deepwide.lab.measure import exchange, training_kernels
     from deepwide.lab.store.environment import cores
 
     began, path, device = time.perf_counter(), machine_path() if out is None else Path(out), usual_device()
     checked_path(path)
     used = whole("threads", cores() if threads is None else threads, 1, cores())
-    told("kernels and processes", 0.0)
-    reached = rates(used, device)
+    told("processes that talk", 0.0)
     joined = exchange(device.type == "cuda")
     told("the quickest way to train", 0.0)
     fixed = {"threads": 1, "lanes": 1} if used == 1 else {}
     kernels = training_kernels([find_model(m).described() for m in PROBED], *BATCHES[0], device, **fixed)
     lab = _Lab(kernels=kernels, threads=used, device=device, told=told)
-    seen, unseen = lab.timed(
+    reached, (seen, unseen) = lab.timed(
         _Set(models=FITTED, contexts=CONTEXTS, batches=BATCHES),
         _Set(models=HELD_OUT, contexts=HELD_OUT_CONTEXTS, batches=HELD_OUT_BATCHES),
     )
@@ -149,17 +148,18 @@ class _Lab:
     device: torch.device
     told: Told
 
-    def timed(self, *sets: _Set) -> list[list[Timed]]:
-        """Tokens, prompts and steps of each set; all take turns, so that the machine's moments are the same for all."""
-        from deepwide.lab.measure import Reading, Stepping, in_turn, woven
+    def timed(self, *sets: _Set) -> tuple[Rates, list[list[Timed]]]:
+        """What kernels reach; tokens, prompts and steps of each set. All take turns, so that no moment is for one."""
+        from deepwide.lab.measure import Bench, Reading, Stepping, in_turn, woven
         from deepwide.lab.network import build
 
+        bench = Bench(self.threads, self.device)
         built = {name: build(find_model(name).described(), device=self.device) for s in sets for name in s.models}
         reading = {of: Reading(built[of[0]], of[2], self.threads) for s in sets for of in s.reads}
         stepping = {of: Stepping(built[of[0]], *of[1:], self.kernels) for s in sets for of in s.steps}
-        tasks = woven([*reading.values()], [*stepping.values()], READ_TIMES)
-        taken = in_turn(tasks, MEASURED_S, lambda share: self.told("models", share))
-        return [
+        tasks = woven([*bench.tasks, *reading.values()], [*stepping.values()], READ_TIMES)
+        taken = in_turn(tasks, MEASURED_S, lambda share: self.told("kernels and models", share))
+        return bench.rates(taken), [
             [
                 Timed(what=what, model=name, batch=batch, tokens=tokens, seconds=each.seconds, spread=each.spread)
                 for ways, of_set in ((reading, s.reads), (stepping, s.steps))

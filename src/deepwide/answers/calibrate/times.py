@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 WEIGHTS = "fp32"  # as the lab keeps them, while it trains and while it writes
-WRITTEN = 6  # tokens before the one whose time is taken, or about as many
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +31,7 @@ class Timed:
 
     what              "decode" (a token), "prefill" (a prompt) or "step" (of training)
     batch, tokens     sequences, and tokens of each: those in view, of the prompt, or trained on
-    seconds           the median of repeated times
+    seconds           the mean of repeated times
     spread            their upper quartile over the lower
     """
 
@@ -57,6 +56,8 @@ def of_serving(
     """Seconds of tokens and prompts under these constants."""
     import numpy as np
 
+    from deepwide.lab.measure import WRITTEN
+
     shipped = profile(runtime, device.name, WEIGHTS)
     by: Profile = replace(shipped, constants=constants, chunk=CHUNK, captured_context=WITHOUT_END)
     on = serving_engine(device, by, weights=WEIGHTS, cache=WEIGHTS)
@@ -65,7 +66,7 @@ def of_serving(
         model = known(each.model)
         stream = str(model.described().main.name)
         if each.what == "decode":
-            found.append(forward(model.ledger, Work(past=each.tokens + WRITTEN), on, stream).total_s)
+            found.append(forward(model.ledger, Work(past=each.tokens + WRITTEN // 2), on, stream).total_s)
         else:
             found.append(prompt_s(model.ledger, Requests(input=each.tokens, chunk=CHUNK), on, stream))
     return np.array(found, float)

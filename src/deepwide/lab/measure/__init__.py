@@ -1,16 +1,17 @@
 """What this machine does in a second: kernels alone, whole models as users run them, processes that talk.
 
-Nothing here predicts or fits. Times of models are medians of repetitions that take turns, so that a busy moment hits
-all alike; rates of kernels are the highest.
+Nothing here predicts or fits. Times are means of repetitions that take turns, so that a busy moment hits all alike.
 """
 
 from deepwide.lab.measure.clock import Sample, in_turn, woven
-from deepwide.lab.measure.kernels import Rates, rates
-from deepwide.lab.measure.models import Reading, Stepping
+from deepwide.lab.measure.kernels import Bench, Rates
+from deepwide.lab.measure.models import WRITTEN, Reading, Stepping
 from deepwide.lab.measure.policy import training_kernels
 from deepwide.lab.measure.together import Exchange, exchange
 
 __all__ = [
+    "WRITTEN",
+    "Bench",
     "Exchange",
     "Rates",
     "Reading",
@@ -18,7 +19,6 @@ __all__ = [
     "Stepping",
     "exchange",
     "in_turn",
-    "rates",
     "training_kernels",
     "woven",
 ]

@@ -3,23 +3,39 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 from torch.nn.functional import linear
 
-from deepwide.lab.device import least_s, memory_bytes
+from deepwide.lab.device import memory_bytes, settled
 from deepwide.lab.kernels import DTYPES, Kernels, computing
+from deepwide.lab.measure.clock import Sample, Task, clock
 
-SQUARES = (256, 512, 1024)  # rows and columns on a processor; an accelerator needs larger ones
-LARGE_SQUARES = (2048, 4096, 8192)
-STREAMED_BYTES = tuple(2**n for n in range(20, 29))  # 1 to 256 MiB of weights, read again and again
-ACCELERATOR_STREAMED_BYTES = (2**30,)
-WIDTH = 512  # of the matrices they lie in
 SMALL_CALLS = 500
-EACH_S = 0.12
+COLD_PASSES, PASSES = 3, 2  # of a turn: those that fill the caches, and those that count
+LEAST_BYTES = 2**24  # streamed in a pass, by reading smaller weights several times over
 SAME = 1.05  # rates this close are one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sizes:
+    """Of what is timed on a kind of device: large enough to keep it busy.
+
+    squares           rows and columns of matrices that are multiplied with each other
+    width             of the matrices that weights lie in
+    streamed_bytes    of weights, read again and again
+    """
+
+    squares: tuple[int, ...]
+    width: int
+    streamed_bytes: tuple[int, ...]
+
+
+PROCESSOR = Sizes(squares=(256, 512, 1024), width=512, streamed_bytes=tuple(2**n for n in range(20, 29)))
+ACCELERATOR = Sizes(squares=(2048, 4096, 8192), width=2**14, streamed_bytes=(2**30,))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,23 +54,68 @@ class Rates:
     memory_bytes: int
 
 
-def rates(threads: int, device: torch.device) -> Rates:
-    """Measures them in about three seconds, with so many threads."""
-    accelerated = device.type == "cuda"
-    with computing(Kernels(threads=threads)), torch.inference_mode():
-        few = torch.ones(8, device=device)
-        streamed = ACCELERATOR_STREAMED_BYTES if accelerated else STREAMED_BYTES
+class Repeated:
+    """A kernel with so many threads; the times of its turns are of a "pass"."""
+
+    def __init__(self, work: Callable[[], object], threads: int, device: torch.device) -> None:
+        self.work, self.threads, self.device = work, threads, device
+        self.clock = clock(threads, device)
+
+    def __call__(self) -> Mapping[str, Sequence[float]]:
+        """One turn."""
+        with computing(Kernels(threads=self.threads)), torch.inference_mode():
+            return {"pass": [self._seconds() for _ in range(COLD_PASSES + PASSES)][COLD_PASSES:]}
+
+    def _seconds(self) -> float:
+        settled(self.device)
+        began = self.clock()
+        self.work()
+        settled(self.device)
+        return self.clock() - began
+
+
+class Bench:
+    """The kernels of a device, as tasks that take turns with others, and what their times say."""
+
+    def __init__(self, threads: int, device: torch.device) -> None:
+        sizes = ACCELERATOR if device.type == "cuda" else PROCESSOR
+        self.device, each = device, 4 * sizes.width**2
+        few, vector = torch.ones(8, device=device), torch.ones(1, 1, sizes.width, device=device)
+        held = max(1, sizes.streamed_bytes[-1] // each)
+        weights = torch.ones(held, sizes.width, sizes.width, device=device).unbind()
+
+        def repeated(work: Callable[[], object]) -> Repeated:
+            return Repeated(work, threads, device)
+
+        self.products = {
+            (name, n): repeated(_product(n, dtype, device)) for name, dtype in DTYPES.items() for n in sizes.squares
+        }
+        self.streams = {
+            count * each: repeated(_stream(vector, weights[:count]))
+            for n in sizes.streamed_bytes
+            if (count := n // each)
+        }
+        self.calls = repeated(lambda: [few + few for _ in range(SMALL_CALLS)])
+
+    @property
+    def tasks(self) -> list[Task]:
+        """All of them."""
+        return [*self.products.values(), *self.streams.values(), self.calls]
+
+    def rates(self, taken: Mapping[Task, Mapping[str, Sample]]) -> Rates:
+        """What the turns of these tasks say."""
+        pass_s = {task: samples["pass"].seconds for task, samples in taken.items() if "pass" in samples}
+        peaks = {
+            name: max(2 * n**3 / pass_s[task] for (dtype, n), task in self.products.items() if dtype == name)
+            for name in DTYPES
+        }
+        streamed = [(float(held), held * _readings(held) / pass_s[task]) for held, task in self.streams.items()]
         return Rates(
-            peak_flops_per_s={name: _peak(dtype, device) for name, dtype in DTYPES.items()},
-            near_bytes_per_s=tuple(_falling([(float(n), _streamed(n, device)) for n in streamed])),
-            call_s=least_s(lambda: [few + few for _ in range(SMALL_CALLS)], device, EACH_S) / SMALL_CALLS,
-            memory_bytes=memory_bytes(device),
+            peak_flops_per_s=peaks,
+            near_bytes_per_s=tuple(_falling(streamed)),
+            call_s=pass_s[self.calls] / SMALL_CALLS,
+            memory_bytes=memory_bytes(self.device),
         )
-
-
-def _peak(dtype: torch.dtype, device: torch.device) -> float:
-    sizes = LARGE_SQUARES if device.type == "cuda" else SQUARES
-    return max(2 * n**3 / least_s(_product(n, dtype, device), device, EACH_S) for n in sizes)
 
 
 def _product(size: int, dtype: torch.dtype, device: torch.device) -> Callable[[], object]:
@@ -62,13 +123,15 @@ def _product(size: int, dtype: torch.dtype, device: torch.device) -> Callable[[]
     return lambda: square @ square
 
 
-def _streamed(held_bytes: int, device: torch.device) -> float:
-    """Bytes in a second, of so many of weights."""
-    count = max(1, held_bytes // (4 * WIDTH * WIDTH))
-    weights = [torch.ones(WIDTH, WIDTH, device=device) for _ in range(count)]
-    vector = torch.ones(1, 1, WIDTH, device=device)
-    seconds = least_s(lambda: [linear(vector, weight) for weight in weights], device, EACH_S)
-    return count * 4 * WIDTH * WIDTH / seconds
+def _stream(vector: Tensor, weights: Sequence[Tensor]) -> Callable[[], object]:
+    """Reads the weights, one after the other; a few of them several times over."""
+    readings = range(_readings(sum(weight.nbytes for weight in weights)))
+    return lambda: [linear(vector, weight) for _ in readings for weight in weights]
+
+
+def _readings(held_bytes: int) -> int:
+    """How often a pass reads so many bytes of weights."""
+    return max(1, LEAST_BYTES // held_bytes)
 
 
 def _falling(rates: list[tuple[float, float]]) -> list[tuple[float, float]]:

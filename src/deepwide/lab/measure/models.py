@@ -18,9 +18,10 @@ from deepwide.lab.training import Recipe, train
 from deepwide.lab.training.objective import Batch, next_token
 from deepwide.lab.training.worker import Alone
 
-TOKENS = 4  # written in a turn: few, so that each of many turns meets another moment of the machine
-WARM_TOKENS = 3  # after the prompt that do not count: caches fill
+TOKENS = 4  # timed in a turn: few, so that each of many turns meets another moment of the machine
+COLD_TOKENS = 6  # of a turn, before them: others have had the caches, and weights come from memory
 TURNS = 10  # until the prompt is read again
+WRITTEN = TURNS * (COLD_TOKENS + TOKENS)  # after a prompt
 STEPS = 3  # taken in a turn, the first of which warms up
 SEED = 0
 
@@ -45,11 +46,11 @@ class Reading:
         begins = self.turns % TURNS == 0
         self.turns += 1
         with computing(Kernels(threads=self.threads)):
-            if not begins:
-                return {"decode": self._written(TOKENS)}
-            most = 1 + WARM_TOKENS + TURNS * TOKENS
-            self.text = generate(self.model, self.prompt_1T, tokens=most, temperature=0.8)
-            return {"prefill": self._written(1), "decode": self._written(WARM_TOKENS + TOKENS)[WARM_TOKENS:]}
+            first: dict[str, list[float]] = {}
+            if begins:
+                self.text = generate(self.model, self.prompt_1T, tokens=1 + WRITTEN, temperature=0.8)
+                first["prefill"] = self._written(1)
+            return {**first, "decode": self._written(COLD_TOKENS + TOKENS)[COLD_TOKENS:]}
 
     def _written(self, tokens: int) -> list[float]:
         """The seconds of each of the next tokens."""
