@@ -193,8 +193,7 @@ def ways(corpus: Corpus, compiled: bool) -> dict[str, Callable[[int], tuple[list
     """Every setting of either program that takes part."""
     chosen = probed(fresh(0), BATCH, CONTEXT)
     own = {f"deepwide {told(chosen)}": chosen}
-    shared = dict.fromkeys(((1, cores()), (cores(), 1)))
-    for attention, (lanes, threads) in product(KERNELS, shared) if compiled else ():
+    for attention, (lanes, threads) in product(KERNELS, ((1, cores()), (cores(), 1))) if compiled else ():
         way = replace(chosen, compile=True, attention=attention, lanes=lanes, threads=threads)
         own[f"deepwide {told(way)}"] = way
     found = {name: (lambda steps, k=k: ours(k, corpus, steps)) for name, k in own.items()}

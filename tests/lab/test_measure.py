@@ -66,7 +66,7 @@ def test_what_stands_several_times_in_a_round_has_as_many_turns() -> None:
 
 @pytest.fixture
 def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
-    small = kernels.Sizes(squares=(8, 16), width=16, streamed_bytes=(2**10, 2**13, 2**25))
+    small = kernels.Sizes(squares=(8, 16), width=16, streamed=(1, 8, 2**15))
     monkeypatch.setattr(kernels, "PROCESSOR", small)
     return Bench(1, torch.device("cpu"))
 

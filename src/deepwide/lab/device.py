@@ -27,13 +27,20 @@ def settled(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
+def seconds_of(
+    work: Callable[[], object], device: torch.device, clock: Callable[[], float] = time.perf_counter
+) -> float:
+    """What the work takes from a device that is done with everything before to one that is done with this."""
+    settled(device)
+    began = clock()
+    work()
+    settled(device)
+    return clock() - began
+
+
 def least_s(work: Callable[[], object], device: torch.device, budget_s: float) -> float:
     """The least of as many repetitions as the time allows, three at least: what a kernel alone takes."""
     least, count, ends = float("inf"), 0, time.perf_counter() + budget_s
     while time.perf_counter() < ends or count < 3:
-        settled(device)
-        began = time.perf_counter()
-        work()
-        settled(device)
-        least, count = min(least, time.perf_counter() - began), count + 1
+        least, count = min(least, seconds_of(work, device)), count + 1
     return least

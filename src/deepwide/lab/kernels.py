@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from deepwide.errors import BadInput, did_you_mean
-from deepwide.lab.device import settled
+from deepwide.lab.device import seconds_of
 from deepwide.lab.lanes import Lanes
 from deepwide.lab.network import Transformer
 from deepwide.lab.network.attend import KERNELS
@@ -191,8 +191,4 @@ class _Layer:
                 torch.autograd.grad(y_BTD.sum(), [part_BTD, *self.weights], allow_unused=True)
 
             lanes = self.lanes.setdefault((way.lanes, way.threads), Lanes(way.lanes, way.threads))
-            settled(self.tokens.device)
-            began = time.perf_counter()
-            lanes.map(one, x_BTD.chunk(way.lanes))
-            settled(self.tokens.device)
-            return time.perf_counter() - began
+            return seconds_of(lambda: lanes.map(one, x_BTD.chunk(way.lanes)), self.tokens.device)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from deepwide.lab.device import memory_bytes, settled
+from deepwide.lab.device import memory_bytes, seconds_of
 from deepwide.lab.kernels import DTYPES, Kernels, computing
 from deepwide.lab.measure.clock import Sample, Task, clock
 
@@ -26,16 +26,16 @@ class Sizes:
 
     squares           rows and columns of matrices that are multiplied with each other
     width             of the matrices that weights lie in
-    streamed_bytes    of weights, read again and again
+    streamed          how many of them are read, again and again
     """
 
     squares: tuple[int, ...]
     width: int
-    streamed_bytes: tuple[int, ...]
+    streamed: tuple[int, ...]
 
 
-PROCESSOR = Sizes(squares=(256, 512, 1024), width=512, streamed_bytes=tuple(2**n for n in range(20, 29)))
-ACCELERATOR = Sizes(squares=(2048, 4096, 8192), width=2**14, streamed_bytes=(2**30,))
+PROCESSOR = Sizes(squares=(256, 512, 1024), width=512, streamed=tuple(2**n for n in range(9)))  # 1 to 256 MiB
+ACCELERATOR = Sizes(squares=(2048, 4096, 8192), width=2**14, streamed=(1,))  # 1 GiB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,14 +64,8 @@ class Repeated:
     def __call__(self) -> Mapping[str, Sequence[float]]:
         """One turn."""
         with computing(Kernels(threads=self.threads)), torch.inference_mode():
-            return {"pass": [self._seconds() for _ in range(COLD_PASSES + PASSES)][COLD_PASSES:]}
-
-    def _seconds(self) -> float:
-        settled(self.device)
-        began = self.clock()
-        self.work()
-        settled(self.device)
-        return self.clock() - began
+            seconds = [seconds_of(self.work, self.device, self.clock) for _ in range(COLD_PASSES + PASSES)]
+        return {"pass": seconds[COLD_PASSES:]}
 
 
 class Bench:
@@ -79,10 +73,9 @@ class Bench:
 
     def __init__(self, threads: int, device: torch.device) -> None:
         sizes = ACCELERATOR if device.type == "cuda" else PROCESSOR
-        self.device, each = device, 4 * sizes.width**2
+        self.device = device
         few, vector = torch.ones(8, device=device), torch.ones(1, 1, sizes.width, device=device)
-        held = max(1, sizes.streamed_bytes[-1] // each)
-        weights = torch.ones(held, sizes.width, sizes.width, device=device).unbind()
+        weights = torch.ones(max(sizes.streamed), sizes.width, sizes.width, device=device).unbind()
 
         def repeated(work: Callable[[], object]) -> Repeated:
             return Repeated(work, threads, device)
@@ -90,11 +83,7 @@ class Bench:
         self.products = {
             (name, n): repeated(_product(n, dtype, device)) for name, dtype in DTYPES.items() for n in sizes.squares
         }
-        self.streams = {
-            count * each: repeated(_stream(vector, weights[:count]))
-            for n in sizes.streamed_bytes
-            if (count := n // each)
-        }
+        self.streams = {n * weights[0].nbytes: repeated(_stream(vector, weights[:n])) for n in sizes.streamed}
         self.calls = repeated(lambda: [few + few for _ in range(SMALL_CALLS)])
 
     @property
@@ -104,16 +93,19 @@ class Bench:
 
     def rates(self, taken: Mapping[Task, Mapping[str, Sample]]) -> Rates:
         """What the turns of these tasks say."""
-        pass_s = {task: samples["pass"].seconds for task, samples in taken.items() if "pass" in samples}
+
+        def pass_s(task: Task) -> float:
+            return taken[task]["pass"].seconds
+
         peaks = {
-            name: max(2 * n**3 / pass_s[task] for (dtype, n), task in self.products.items() if dtype == name)
+            name: max(2 * n**3 / pass_s(task) for (dtype, n), task in self.products.items() if dtype == name)
             for name in DTYPES
         }
-        streamed = [(float(held), held * _readings(held) / pass_s[task]) for held, task in self.streams.items()]
+        streamed = [(float(held), held * _readings(held) / pass_s(task)) for held, task in self.streams.items()]
         return Rates(
             peak_flops_per_s=peaks,
             near_bytes_per_s=tuple(_falling(streamed)),
-            call_s=pass_s[self.calls] / SMALL_CALLS,
+            call_s=pass_s(self.calls) / SMALL_CALLS,
             memory_bytes=memory_bytes(self.device),
         )
 

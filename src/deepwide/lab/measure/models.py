@@ -46,11 +46,12 @@ class Reading:
         begins = self.turns % TURNS == 0
         self.turns += 1
         with computing(Kernels(threads=self.threads)):
-            first: dict[str, list[float]] = {}
+            seconds: dict[str, list[float]] = {}
             if begins:
                 self.text = generate(self.model, self.prompt_1T, tokens=1 + WRITTEN, temperature=0.8)
-                first["prefill"] = self._written(1)
-            return {**first, "decode": self._written(COLD_TOKENS + TOKENS)[COLD_TOKENS:]}
+                seconds["prefill"] = self._written(1)
+            seconds["decode"] = self._written(COLD_TOKENS + TOKENS)[COLD_TOKENS:]
+        return seconds
 
     def _written(self, tokens: int) -> list[float]:
         """The seconds of each of the next tokens."""

@@ -10,14 +10,13 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import distributed
 
-from deepwide.lab.device import settled
+from deepwide.lab.device import seconds_of
 
 SMALL, LARGE = 256, 2**20  # elements of fp32
 TURNS = 16
@@ -80,13 +79,8 @@ def member(backend: str, store: str, told: str, rank: int) -> None:
 
 
 def _quartile_s(elements: int, device: torch.device) -> float:
-    summed, seconds = torch.zeros(elements, device=device), []
-    for _ in range(TURNS):
-        began = time.perf_counter()
-        distributed.all_reduce(summed)
-        settled(device)
-        seconds.append(time.perf_counter() - began)
-    return sorted(seconds)[TURNS // 4]
+    summed = torch.zeros(elements, device=device)
+    return sorted(seconds_of(lambda: distributed.all_reduce(summed), device) for _ in range(TURNS))[TURNS // 4]
 
 
 if __name__ == "__main__":
